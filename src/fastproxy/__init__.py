@@ -1,0 +1,1 @@
+"""fastproxy: a dynamic reverse proxy with a compiled hot path."""
