@@ -17,6 +17,7 @@ os.chdir(Path(__file__).parent)
 # The compiled modules, ground floor first. A name left out here is a module nobody can import.
 MODULES = (
     "span",
+    "netset",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

@@ -1,0 +1,13 @@
+from collections.abc import Iterable
+
+class NetSet:
+    """The addresses of all of `networks`, each "10.0.0.1", "10.0.0.0/8" or "fd00::/8"; frozen.
+
+    Raises ValueError naming the first text that is neither an address nor a network.
+    """
+
+    def __init__(self, networks: Iterable[str] = ()) -> None: ...
+    @property
+    def networks(self) -> tuple[str, ...]: ...
+    def __contains__(self, text: str) -> bool: ...
+    def __len__(self) -> int: ...
