@@ -1,22 +1,90 @@
-# The five targets everybody needs. `make run` and `make test` set everything up by themselves.
+# Five targets and their kin. Each sets up by itself what it needs; a second run does only what changed.
+#
+#   make run     build, then start `fastproxy demo`
+#   make test    build, then run the test suite             (ARGS="-k wire -x" goes to pytest)
+#   make bench   fastproxy, nginx and HAProxy side by side  (ARGS="--quick" goes to bench/peers.py)
+#   make lint    ruff, cython-lint, mypy, and no performance hint from Cython
+#   make wheel   source distribution, a wheel from it, and a trial of that wheel
+#   make debug   build with every check on, then run the suite against it
+#   make build   the compiled half only;  make gate: micro benchmarks against the saved ratios
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+CORE := $(wildcard src/_core/*.pyx src/_core/*.pxd)
 
-.PHONY: run test bench lint wheel debug build clean
+.PHONY: run test bench gate lint wheel debug build clean
+.DELETE_ON_ERROR:
 
 run: $(VENV)/.built
-	$(BIN)/fastproxy demo
+	$(BIN)/fastproxy demo $(ARGS)
 
-test: $(VENV)/.test
-	$(BIN)/python -m pytest
+test: $(VENV)/.built $(VENV)/.test-needs
+	$(BIN)/python -m pytest $(ARGS)
 
-build: $(VENV)/.deps
+bench: $(VENV)/.built
+	$(BIN)/python bench/peers.py $(ARGS)
+
+gate: $(VENV)/.built $(VENV)/.test-needs
+	mkdir -p build
+	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q --benchmark-json=build/benchmarks.json $(ARGS)
+	$(BIN)/python bench/gate.py build/benchmarks.json
+
+lint: $(VENV)/.built $(VENV)/.lint-needs
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint src/_core
+	$(BIN)/mypy
+	FASTPROXY_LINT=1 $(BIN)/python setup.py --version >build/hints.txt 2>&1 || { cat build/hints.txt; exit 1; }
+	! grep -A 6 -i 'performance hint' build/hints.txt
+
+wheel: $(VENV)/.build-needs
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python setup.py -q sdist -d build/wheel
+	$(PIP) wheel -q --no-deps -w build/wheel build/wheel/fastproxy-*.tar.gz
+	$(BIN)/python .ci/check_wheel.py build/wheel
+	mkdir -p dist && cp build/wheel/fastproxy-* dist/
+
+debug: $(VENV)/.built $(VENV)/.test-needs
+	rm -f $(VENV)/.built                  # the next target without checks builds in place again
+	FASTPROXY_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace
+	$(BIN)/python -m pytest $(ARGS)
+
+build: $(VENV)/.built
+
+clean:
+	rm -rf build dist src/_core/*.so src/*.egg-info
+
+# -- what the targets stand on -------------------------------------------------------------------------
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is too old; Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sysconfig, os; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || \
+	  { echo "make: $(PYTHON) lacks its C headers; on Debian: apt install python3-dev"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "make: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@touch $@
+
+# The build requirements stand in pyproject.toml and nowhere else.
+$(VENV)/.build-needs: pyproject.toml | $(VENV)/.venv
+	$(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >$(VENV)/build-needs.txt
+	$(PIP) install -q -r $(VENV)/build-needs.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.build-needs
+	$(PIP) install -q --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed setup.py $(CORE)
 	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
 
-$(VENV)/.deps: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.2,<3.4' 'llhttp>=9.3,<10'
-	touch $@
+$(VENV)/.test-needs: $(VENV)/.installed
+	$(PIP) install -q --no-build-isolation -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint-needs: $(VENV)/.installed
+	$(PIP) install -q --no-build-isolation -e '.[lint]'
+	@touch $@

@@ -1,12 +1,17 @@
 """Build fastproxy: the Python half as it stands, the compiled half through Cython.
 
-FASTPROXY_DEBUG=1 turns every check and assertion of the compiled half on.
+FASTPROXY_DEBUG=1 turns every check and assertion of the compiled half on. FASTPROXY_LINT=1 runs Cython over
+every module again, into a folder of its own, so that `make lint` can read what it says.
+
+Every flavour is built under build/<flavour>, so that changing between them compiles nothing twice.
 """
 
 import os
 import shutil
+import sys
 from importlib.metadata import files
 from pathlib import Path
+from sysconfig import get_platform
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
@@ -21,7 +26,8 @@ MODULES = (
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))
-FLAVOUR = "debug" if DEBUG else "release"
+LINT = bool(os.environ.get("FASTPROXY_LINT"))
+FLAVOUR = "debug" if DEBUG else "lint" if LINT else "release"
 DIRECTIVES = {
     "language_level": "3",
     "boundscheck": DEBUG,
@@ -32,12 +38,19 @@ DIRECTIVES = {
 }
 
 
+BUILD = f"build/{FLAVOUR}"
+PLATFORM = f"{get_platform()}-{sys.implementation.cache_tag}"
+INPLACE_LLHTTP = Path("src/_core/libllhttp.so")
+
+
 def cimport_root() -> str:
     """Return a folder in which `fastproxy/_core` leads to src/_core, for Cython and mypy."""
     link = Path("build/cimport/fastproxy/_core")
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path("src/_core").resolve(), target_is_directory=True)
+    target = Path("src/_core").resolve()
+    if not (link.is_symlink() and link.readlink() == target):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
     return "build/cimport"
 
 
@@ -50,7 +63,7 @@ def llhttp_file(matches) -> Path:
 
 
 def llhttp_library() -> Path:
-    """Return build/lib of llhttp under the name that our modules are linked to.
+    """Return a copy of llhttp under the name that our modules are linked to.
 
     The package index has llhttp as a Python binding only, but its extension module exports the C
     functions, so a copy of it serves as the shared library.
@@ -61,59 +74,52 @@ def llhttp_library() -> Path:
     return copy
 
 
-def flavour_stamp() -> str:
-    """Return a file that is newer than the extensions when debug and release were switched."""
-    stamp = Path("build/flavour")
-    stamp.parent.mkdir(exist_ok=True)
-    if not stamp.exists() or stamp.read_text() != FLAVOUR:
-        stamp.write_text(FLAVOUR)
-    return str(stamp)
-
-
 class BuildCore(build_ext):
     """Build the extensions and put libllhttp.so beside them, wherever they go."""
 
-    def _llhttp_targets(self):
-        """Yield (folder built into, folder of the source tree) of the compiled package."""
-        built = Path(self.build_lib) / "fastproxy" / "_core" / "libllhttp.so"
-        return str(built), str(Path("src/_core") / "libllhttp.so")
-
     def run(self):
+        if self.editable_mode:
+            # pip gives an editable install a folder that is thrown away; in ours only what changed is compiled.
+            self.build_lib, self.build_temp = f"{BUILD}/lib.{PLATFORM}", f"{BUILD}/temp.{PLATFORM}"
         super().run()
-        built, inplace = self._llhttp_targets()
-        target = inplace if self.inplace else built
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        # Replaced, not overwritten: a running proxy has the old file mapped.
-        Path(target).unlink(missing_ok=True)
-        shutil.copyfile(LLHTTP, target)
+        if not self.inplace:
+            replace(LLHTTP, self._llhttp_built())
 
     def copy_extensions_to_source(self):
+        build_py = self.get_finalized_command("build_py")
+        for extension in self.extensions:
+            # setuptools keeps a newer file, which would be the other flavour's.
+            Path(self._get_inplace_equivalent(build_py, extension)[0]).unlink(missing_ok=True)
         super().copy_extensions_to_source()
-        _, inplace = self._llhttp_targets()
-        Path(inplace).unlink(missing_ok=True)
-        shutil.copyfile(LLHTTP, inplace)
+        replace(LLHTTP, INPLACE_LLHTTP)
 
     def get_outputs(self):
-        built, inplace = self._llhttp_targets()
-        return [*super().get_outputs(), inplace if self.inplace else built]
+        return [*super().get_outputs(), str(INPLACE_LLHTTP if self.inplace else self._llhttp_built())]
 
     def get_output_mapping(self):
         mapping = super().get_output_mapping()
         if self.inplace:
-            built, inplace = self._llhttp_targets()
-            mapping[built] = inplace
+            mapping[str(self._llhttp_built())] = str(INPLACE_LLHTTP)
         return mapping
+
+    def _llhttp_built(self) -> Path:
+        return Path(self.build_lib) / "fastproxy" / "_core" / "libllhttp.so"
+
+
+def replace(source: Path, target: Path) -> None:
+    """Put a copy of *source* in the place of *target*: a running proxy keeps the old file, which it has mapped."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
 
 
 LLHTTP = llhttp_library()
 include_dirs = [str(llhttp_file(lambda name: name == "llhttp.h").parent)]
-stamp = flavour_stamp()
 extensions = [
     Extension(
         f"fastproxy._core.{name}",
         [f"src/_core/{name}.pyx"],
         include_dirs=include_dirs,
-        depends=[stamp],
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
         extra_compile_args=["-O1", "-g"] if DEBUG else ["-O2", "-g1"],
         library_dirs=[str(LLHTTP.parent)],
@@ -130,10 +136,11 @@ setup(
     ext_modules=cythonize(
         extensions,
         include_path=[cimport_root()],
-        build_dir=f"build/cython/{FLAVOUR}",
+        build_dir=f"{BUILD}/cython",
+        force=True if LINT else None,
         compiler_directives=DIRECTIVES,
         nthreads=os.cpu_count() or 1,
     ),
     cmdclass={"build_ext": BuildCore},
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+    options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count() or 1}},
 )
