@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+# setuptools warns of every editable install.
+INSTALL := PYTHONWARNINGS='ignore:Editable installation' $(PIP) install -q --no-build-isolation
 CORE := $(wildcard src/_core/*.pyx src/_core/*.pxd)
 
 .PHONY: run test bench gate lint wheel debug build clean
@@ -33,7 +35,7 @@ gate: $(VENV)/.built $(VENV)/.test-needs
 
 lint: $(VENV)/.built $(VENV)/.lint-needs
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint src/_core
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint src/_core
 	$(BIN)/mypy
 	FASTPROXY_LINT=1 $(BIN)/python setup.py --version >build/hints.txt 2>&1 || { cat build/hints.txt; exit 1; }
 	! grep -A 6 -i 'performance hint' build/hints.txt
@@ -74,7 +76,7 @@ $(VENV)/.build-needs: pyproject.toml | $(VENV)/.venv
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.build-needs
-	$(PIP) install -q --no-build-isolation -e .
+	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed setup.py $(CORE)
@@ -82,9 +84,9 @@ $(VENV)/.built: $(VENV)/.installed setup.py $(CORE)
 	@touch $@
 
 $(VENV)/.test-needs: $(VENV)/.installed
-	$(PIP) install -q --no-build-isolation -e '.[test]'
+	$(INSTALL) -e '.[test]'
 	@touch $@
 
 $(VENV)/.lint-needs: $(VENV)/.installed
-	$(PIP) install -q --no-build-isolation -e '.[lint]'
+	$(INSTALL) -e '.[lint]'
 	@touch $@

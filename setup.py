@@ -79,7 +79,7 @@ class BuildCore(build_ext):
 
     def run(self):
         if self.editable_mode:
-            # pip gives an editable install a folder that is thrown away; in ours only what changed is compiled.
+            # pip's folder for this is thrown away afterwards; in ours only what changed is compiled.
             self.build_lib, self.build_temp = f"{BUILD}/lib.{PLATFORM}", f"{BUILD}/temp.{PLATFORM}"
         super().run()
         if not self.inplace:
@@ -107,7 +107,7 @@ class BuildCore(build_ext):
 
 
 def replace(source: Path, target: Path) -> None:
-    """Put a copy of *source* in the place of *target*: a running proxy keeps the old file, which it has mapped."""
+    """Put a copy of *source* in the place of *target*; a running proxy keeps the old one mapped."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     shutil.copyfile(source, target)

@@ -9,12 +9,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-NEEDED = ("fastproxy/py.typed", "fastproxy/_core/libllhttp.so", "/licenses/LICENSE", "/licenses/licenses/LLHTTP.txt")
-UNWANTED = (".c", ".o", ".html")
-TRIAL = "import fastproxy, fastproxy._core, importlib, pkgutil\n" + (
-    "for part in pkgutil.iter_modules(fastproxy._core.__path__):\n"
-    "    importlib.import_module('fastproxy._core.' + part.name)\n"
+NEEDED = (
+    "fastproxy/py.typed",
+    "fastproxy/_core/libllhttp.so",
+    "/licenses/LICENSE",
+    "/licenses/licenses/LLHTTP.txt",
 )
+UNWANTED = (".c", ".o", ".html")
+TRIAL = """
+import importlib, pkgutil, fastproxy._core
+for part in pkgutil.iter_modules(fastproxy._core.__path__):
+    if part.name != "libllhttp":
+        importlib.import_module("fastproxy._core." + part.name)
+"""
 
 
 def complaints(names: list[str]) -> list[str]:
@@ -27,13 +34,15 @@ def complaints(names: list[str]) -> list[str]:
 
 
 def try_out(wheel: Path) -> None:
-    """Install *wheel* with its dependencies into a new environment, import every compiled module, run the command."""
+    """Install *wheel* into a new environment, import every compiled module of it, and run the command."""
     with tempfile.TemporaryDirectory() as folder:
-        run = lambda *command: subprocess.run(command, check=True, cwd=folder)  # noqa: E731
-        run(sys.executable, "-m", "venv", folder)
-        run(f"{folder}/bin/pip", "--disable-pip-version-check", "install", "-q", str(wheel))
-        run(f"{folder}/bin/python", "-c", TRIAL)
-        run(f"{folder}/bin/fastproxy", "version")
+        for command in (
+            (sys.executable, "-m", "venv", folder),
+            (f"{folder}/bin/pip", "--disable-pip-version-check", "install", "-q", str(wheel)),
+            (f"{folder}/bin/python", "-c", TRIAL),
+            (f"{folder}/bin/fastproxy", "version"),
+        ):
+            subprocess.run(command, check=True, cwd=folder)
 
 
 def main() -> int:
