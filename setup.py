@@ -23,6 +23,13 @@ os.chdir(Path(__file__).parent)
 MODULES = (
     "span",
     "netset",
+    "path",
+    "head",
+    "pool",
+    "target",
+    "message",
+    "step",
+    "balance",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

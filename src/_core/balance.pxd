@@ -1,0 +1,23 @@
+# Who gets the next request.
+
+from .target cimport Target
+
+
+cdef class Balancer:
+    # A service as the exchange sees it. Subclasses choose.
+    cdef readonly str name             # qualified name of the service
+    cdef readonly bint pass_host       # send the client's Host on; else the server's
+
+    cdef Target pick(self)             # in-flight raised; None: nobody is there, answer 503
+
+
+cdef struct Entry:
+    double deadline
+    double step                        # 1 / weight
+    int index                          # into targets
+
+
+cdef class RoundRobin(Balancer):
+    cdef readonly tuple targets
+    cdef Entry* heap                   # owned; min-heap by deadline
+    cdef int count

@@ -1,0 +1,102 @@
+"""Idle connections to one address under one transport.
+
+A pool is made once for each combination of transport settings and address and outlives reloads that did not
+change it. It knows connections only as `Idle`: what they are to the exchange is the upstream's affair.
+"""
+
+
+cdef class Idle:
+    """A connection that can lie in a pool."""
+
+    cdef void discard(self) noexcept:
+        """Close the connection. Called by the pool after it let go of it."""
+
+
+cdef class Pool:
+    """A stack of idle connections, newest on top: the warmest is used, the oldest is let go.
+
+    scheme: "http", "https" or "unix"; host: name or address without brackets; port: 1..65535, 0 for unix;
+    path: of the unix socket; ssl: an `ssl.SSLContext` for https; server_name: SNI and the name verified.
+    max_idle: connections kept (0 keeps none); the timeouts are seconds, 0 for none.
+    Source: `http.serversTransports.<name>` (maxIdleConnsPerHost, forwardingTimeouts.*).
+    """
+
+    def __init__(self, *, str scheme not None, str host="", int port=0, str path="", object ssl=None,
+                 str server_name="", int max_idle=200, double idle_timeout=90.0, double dial_timeout=30.0,
+                 double header_timeout=0.0):
+        if scheme not in ("http", "https", "unix"):
+            raise ValueError(f'scheme "{scheme}" is not http, https or unix')
+        if scheme == "unix" and not path:
+            raise ValueError("a unix pool needs the path of its socket")
+        if scheme != "unix" and not (host and 0 < port < 65536):
+            raise ValueError(f"a pool needs a host and a port from 1 to 65535, not {host!r} and {port}")
+        if (scheme == "https") != (ssl is not None):
+            raise ValueError("an ssl context belongs to https and to nothing else")
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.path = path
+        self.ssl = ssl
+        self.server_name = server_name
+        self.max_idle = max_idle
+        self.idle_timeout = idle_timeout
+        self.dial_timeout = dial_timeout
+        self.header_timeout = header_timeout
+
+    @property
+    def address(self):
+        """The address as a person writes it: `10.0.0.7:80`, `[::1]:80` or a socket's path."""
+        if self.scheme == "unix":
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    cdef Idle take(self):
+        """Give the newest idle connection away, or None."""
+        cdef Idle connection = self.top
+        if connection is not None:
+            self.remove(connection)
+        return connection
+
+    cdef bint give(self, Idle connection) noexcept:
+        """Lay `connection` on top; False when the pool does not keep it and the caller must close it."""
+        cdef Idle oldest
+        if self.closed or self.max_idle <= 0:
+            return False
+        connection.older = self.top
+        connection.newer = None
+        if self.top is not None:
+            self.top.newer = connection
+        else:
+            self.bottom = connection
+        self.top = connection
+        connection.lying = True
+        self.idle += 1
+        if self.idle > self.max_idle:
+            oldest = self.bottom
+            self.remove(oldest)
+            oldest.discard()
+        return True
+
+    cdef void remove(self, Idle connection) noexcept:
+        """Take `connection` out, wherever it lies. It must lie here."""
+        if connection.newer is not None:
+            connection.newer.older = connection.older
+        else:
+            self.top = connection.older
+        if connection.older is not None:
+            connection.older.newer = connection.newer
+        else:
+            self.bottom = connection.newer
+        connection.older = None
+        connection.newer = None
+        connection.lying = False
+        self.idle -= 1
+
+    def close(self):
+        """Close what lies here and keep nothing from now on."""
+        cdef Idle connection
+        self.closed = True
+        while self.top is not None:
+            connection = self.top
+            self.remove(connection)
+            connection.discard()

@@ -1,0 +1,26 @@
+# One server of a service.
+
+from .pool cimport Pool
+
+
+cdef class Target:
+    # What it is. Never changes after __init__.
+    cdef readonly str url              # as configured: "http://10.0.0.7:8080"
+    cdef readonly double weight        # > 0
+    cdef readonly Pool pool
+    cdef readonly bytes host           # Host to send when passHostHeader is off
+    cdef readonly bytes path_prefix    # put before the path (preservePath); b"" otherwise
+
+    # How it is doing. Touched by the event loop's thread only.
+    cdef public bint is_up
+    cdef readonly int in_flight        # exchanges begun and not ended
+    cdef readonly long long served     # exchanges ended
+
+
+cdef inline void target_begin(Target target) noexcept:
+    target.in_flight += 1
+
+
+cdef inline void target_end(Target target) noexcept:
+    target.in_flight -= 1
+    target.served += 1
