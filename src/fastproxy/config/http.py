@@ -1,0 +1,149 @@
+"""The `http` part of a dynamic document: routers, services, transports; middlewares have a file of their own.
+
+Source of names, types and defaults: HTTP routers, services and serversTransports of Traefik v3.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import field
+
+from .middlewares import HttpMiddleware
+from .schema import Section
+from .static import FLUSH_INTERVAL, ForwardingTimeouts
+from .values import Nanoseconds, ServerURL
+
+HIGHEST_PRIORITY = 2**63 - 1 - 1000
+"""The greatest priority a user may give; those above belong to internal routers."""
+
+
+class HttpRouter(Section):
+    """`http.routers.<name>`: requests that a rule matches go through middlewares to a service."""
+
+    NOT_YET = "tls observability parentRefs"
+
+    rule: str = ""
+    """As written; its length in bytes is the priority of a router that gives none."""
+
+    rule_syntax: Literal["v3"] = "v3"
+
+    entry_points: tuple[str, ...] = ()
+    """Empty in a document: the default entry points, which `merge` fills in."""
+
+    middlewares: tuple[str, ...] = ()
+    """In the order in which they see a request."""
+
+    service: str = ""
+    priority: int = 0
+    """0: the length of the rule in bytes. May be negative."""
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.rule:
+            yield "", "no rule; a router needs one, such as Host(`shop.example`)"
+        if not self.service:
+            yield "", "no service; a router needs the name of one"
+        if self.priority > HIGHEST_PRIORITY:
+            yield "priority", f"{self.priority} is too high; the greatest is {HIGHEST_PRIORITY}"
+
+
+class Server(Section):
+    """`loadBalancer.servers[]`: one server."""
+
+    NOT_YET = "scheme port"
+
+    url: ServerURL = ""
+    """http://host:port, https://host:port, or our own unix:///path. The path of an http URL counts only with
+    preservePath; a user in it is ignored."""
+
+    weight: int = 1
+    """Share of the requests; 0 and less: none at all."""
+
+    preserve_path: bool = False
+    """Put the path of the URL before the path of the request."""
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.url:
+            yield "", "no url; a server needs one, such as http://10.0.0.7:8080"
+
+
+class ResponseForwarding(Section):
+    """`responseForwarding`: how an answer is passed on."""
+
+    flush_interval: Nanoseconds = FLUSH_INTERVAL
+    """Longest time a part of an answer is held back. Negative: none is."""
+
+
+class LoadBalancer(Section):
+    """`loadBalancer`: servers that do the same work."""
+
+    NOT_YET = "sticky healthCheck passiveHealthCheck"
+
+    servers: tuple[Server, ...] = ()
+    """Empty: every request is answered 503."""
+
+    strategy: Literal["wrr"] = "wrr"
+    pass_host_header: bool = True
+    """False: the server gets its own host and port as Host."""
+
+    servers_transport: str = ""
+    """Empty: `default@internal`, which `merge` fills in."""
+
+    response_forwarding: ResponseForwarding = ResponseForwarding()
+
+
+class HttpService(Section):
+    """`http.services.<name>`: exactly one type; this release knows one."""
+
+    NOT_YET = "weighted highestRandomWeight mirroring failover middlewares"
+
+    load_balancer: LoadBalancer | None = None
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.load_balancer is None:
+            yield "", "no type; a service needs one, such as loadBalancer"
+
+
+class CertificatePair(Section):
+    """`certificates[]`: a certificate to show to servers, and its key. Files or PEM texts."""
+
+    cert_file: str = ""
+    key_file: str = ""
+
+
+TLSVersion = Literal["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]
+
+
+class ServersTransport(Section):
+    """`http.serversTransports.<name>`: how servers are reached."""
+
+    NOT_YET = "peerCertURI peerCertSANs spiffe"
+
+    server_name: str = ""
+    """Name asked for and verified in TLS. Empty: the server's host."""
+
+    insecure_skip_verify: bool = False
+    root_cas: tuple[str, ...] = field(default=(), name="rootCAs")
+    """Files or PEM texts; replace the system's authorities."""
+
+    certificates: tuple[CertificatePair, ...] = ()
+    cipher_suites: tuple[str, ...] = ()
+    """In the names of Go: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256."""
+
+    min_version: TLSVersion = ""
+    max_version: TLSVersion = ""
+    max_idle_conns_per_host: int = 0
+    """Idle connections kept for one server. 0: 2, as in Go. Negative: none."""
+
+    forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
+
+    disable_http2: bool = field(default=False, name="disableHTTP2")
+    """Servers are spoken to in HTTP/1.1 in any case so far."""
+
+
+class HttpConfiguration(Section):
+    """`http`: the objects of a document by name."""
+
+    routers: dict[str, HttpRouter] = {}
+    services: dict[str, HttpService] = {}
+    middlewares: dict[str, HttpMiddleware] = {}
+    servers_transports: dict[str, ServersTransport] = {}

@@ -1,0 +1,222 @@
+"""The HTTP middlewares as a document spells them: `http.middlewares.<name>`, exactly one type each.
+
+Source of names, types and defaults: the HTTP middlewares of Traefik v3.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from msgspec import field
+
+from .schema import Reads, Section
+from .values import Network, NotNegative, Regexp, Trimmed, TrimmedRegexp, integer
+
+
+class AddPrefix(Section):
+    """`addPrefix`: put a prefix before the path."""
+
+    prefix: str = ""
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.prefix:
+            yield "prefix", "no prefix; write what to put before the path, such as /api"
+
+
+class StripPrefix(Section):
+    """`stripPrefix`: cut the first of the prefixes with which the path begins."""
+
+    prefixes: tuple[Trimmed, ...] = ()
+
+    force_slash: bool = False
+    """Deprecated. True: the rest always begins with exactly one added slash."""
+
+
+class StripPrefixRegex(Section):
+    """`stripPrefixRegex`: cut what the first of the expressions matches at the start of the path."""
+
+    regex: tuple[TrimmedRegexp, ...] = ()
+
+
+class ReplacePath(Section):
+    """`replacePath`: send another path; the old one goes on in X-Replaced-Path."""
+
+    path: str = ""
+
+
+class ReplacePathRegex(Section):
+    """`replacePathRegex`: replace in the escaped path what an expression matches."""
+
+    regex: TrimmedRegexp = ""
+    replacement: Trimmed = ""
+    """Holds `$1`, `${1}`, `${name}` for groups."""
+
+
+class RedirectRegex(Section):
+    """`redirectRegex`: answer with another URL, made from the request's absolute URL."""
+
+    regex: Regexp = ""
+    replacement: str = ""
+    permanent: bool = False
+
+
+class RedirectScheme(Section):
+    """`redirectScheme`: answer with the same URL under another scheme or port."""
+
+    scheme: str = ""
+    port: str = ""
+    permanent: bool = False
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.scheme:
+            yield "scheme", "no scheme; write https"
+        if self.port and not (self.port.isascii() and self.port.isdigit() and 0 < int(self.port[:6]) < 65536):
+            yield "port", f'"{self.port}" is not a port from 1 to 65535'
+
+
+class Headers(Section):
+    """`headers`: set, replace and delete fields of requests and answers. An empty value deletes."""
+
+    NOT_YET = (
+        "accessControlAllowCredentials accessControlAllowHeaders accessControlAllowMethods "
+        "accessControlAllowOriginList accessControlAllowOriginListRegex accessControlExposeHeaders "
+        "accessControlMaxAge addVaryHeader allowedHosts hostsProxyHeaders sslProxyHeaders stsSeconds "
+        "stsIncludeSubdomains stsPreload forceSTSHeader frameDeny customFrameOptionsValue contentTypeNosniff "
+        "browserXssFilter customBrowserXSSValue contentSecurityPolicy contentSecurityPolicyReportOnly "
+        "referrerPolicy permissionsPolicy publicKey isDevelopment"
+    )
+    WITHOUT_EFFECT = "featurePolicy sslRedirect sslTemporaryRedirect sslHost sslForceHost"
+
+    custom_request_headers: dict[str, str] = {}
+    """`Host` sets the request's host; `X-Forwarded-For: ""` also keeps the proxy from adding it."""
+
+    custom_response_headers: dict[str, str] = {}
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.custom_request_headers and not self.custom_response_headers:
+            yield "", "headers configuration not valid; set customRequestHeaders or customResponseHeaders"
+        for option, fields in (
+            ("customRequestHeaders", self.custom_request_headers),
+            ("customResponseHeaders", self.custom_response_headers),
+        ):
+            for name, value in fields.items():
+                yield from _field_mistakes(f"{option}.{name}", name, value)
+
+
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def _field_mistakes(path: str, name: str, value: str) -> Iterator[tuple[str, str]]:
+    """Yield what makes a field unfit to be sent (RFC 9110, 5.1 and 5.5)."""
+    if not name or not _TOKEN.issuperset(name):
+        yield path, f'"{name}" is not the name of a header field'
+    if any(character in value for character in "\r\n\0"):
+        yield path, "the value holds a line break or a zero byte, which no header field may"
+
+
+class IPStrategy(Section):
+    """`ipStrategy`: whose address counts. depth wins over excludedIPs; neither: the peer's."""
+
+    depth: NotNegative = 0
+    """Take the entry of X-Forwarded-For that stands there, counted from the right; 0: do not."""
+
+    excluded_ips: tuple[Network, ...] = field(default=(), name="excludedIPs")
+    """Take the first entry from the right that is not in these networks."""
+
+    ipv6_subnet: int | None = None
+    """Reduce IPv6 addresses to networks of this many bits, 1..128."""
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if self.ipv6_subnet is not None and not 1 <= self.ipv6_subnet <= 128:
+            yield "ipv6Subnet", f"{self.ipv6_subnet} is not a number of bits from 1 to 128"
+
+
+def status_code(text: str) -> int:
+    """Read the code of an HTTP status that has a name."""
+    code = integer(text)
+    if code not in HTTPStatus._value2member_map_:
+        raise ValueError(f"{text} is not the code of a known HTTP status")
+    return code
+
+
+class IPAllowList(Section):
+    """`ipAllowList`: let in only clients with these addresses."""
+
+    source_range: tuple[Network, ...] = ()
+    ip_strategy: IPStrategy | None = None
+    reject_status_code: Annotated[int, Reads(status_code)] = 403
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.source_range:
+            yield "sourceRange", "no sourceRange; list the addresses or networks to let in"
+
+
+class IPWhiteList(Section):
+    """`ipWhiteList`: the deprecated name of ipAllowList, without rejectStatusCode."""
+
+    source_range: tuple[Network, ...] = ()
+    ip_strategy: IPStrategy | None = None
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.source_range:
+            yield "sourceRange", "no sourceRange; list the addresses or networks to let in"
+
+
+class Chain(Section):
+    """`chain`: other middlewares, in order."""
+
+    middlewares: tuple[str, ...] = ()
+
+
+class HttpMiddleware(Section):
+    """`http.middlewares.<name>`. Exactly one attribute is not None: `kind` names it, `settings` gives it."""
+
+    NOT_YET = (
+        "basicAuth buffering circuitBreaker compress contentType digestAuth encodedCharacters errors "
+        "forwardAuth grpcWeb inFlightReq passTLSClientCert rateLimit retry"
+    )
+
+    add_prefix: AddPrefix | None = None
+    strip_prefix: StripPrefix | None = None
+    strip_prefix_regex: StripPrefixRegex | None = None
+    replace_path: ReplacePath | None = None
+    replace_path_regex: ReplacePathRegex | None = None
+    headers: Headers | None = None
+    redirect_scheme: RedirectScheme | None = None
+    redirect_regex: RedirectRegex | None = None
+    ip_allow_list: IPAllowList | None = None
+    ip_white_list: IPWhiteList | None = None
+    chain: Chain | None = None
+
+    plugin: dict[str, Any] | None = None
+    """One name of `core.plugins` or of an installed plugin, and its settings as the document has them."""
+
+    @property
+    def kind(self) -> str:
+        """The type as a document writes it: `addPrefix`, `ipAllowList`, `plugin`."""
+        for attribute, name in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
+            if getattr(self, attribute) is not None:
+                return name
+        return ""
+
+    @property
+    def settings(self) -> Any:
+        """The section of its type: an `AddPrefix` and so on; for a plugin the mapping {name: settings}."""
+        values = (getattr(self, attribute) for attribute in self.__struct_fields__)
+        return next((value for value in values if value is not None), None)
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        kinds = [attribute for attribute in self.__struct_fields__ if getattr(self, attribute) is not None]
+        if not kinds:
+            yield (
+                "",
+                "invalid middleware type or middleware does not exist; a middleware has exactly one type",
+            )
+        if len(kinds) > 1:
+            yield (
+                "",
+                "cannot create middleware: multi-types middleware not supported, consider declaring two "
+                "different pieces of middleware instead",
+            )
+        if self.plugin is not None and len(self.plugin) != 1:
+            yield "plugin", f"{len(self.plugin)} plugins; a middleware has exactly one"

@@ -1,0 +1,321 @@
+"""The static configuration: what is read once, at start. A change of it needs a restart.
+
+Source of names, types and defaults: the static configuration of Traefik v3; `core` holds our own extensions.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from msgspec import field
+
+from .schema import Reads, Section
+from .values import (
+    MILLISECOND,
+    SECOND,
+    Address,
+    ListenAddress,
+    Nanoseconds,
+    Network,
+    NotNegative,
+    positive,
+    split_address,
+)
+
+# --- entryPoints.<name> ----------------------------------------------------------------------------
+
+
+class RespondingTimeouts(Section):
+    """`transport.respondingTimeouts`: how long a client may take."""
+
+    read_timeout: Nanoseconds = 60 * SECOND
+    """To send a whole request, body included. 0: no limit."""
+
+    write_timeout: Nanoseconds = 0
+    """From the end of the request's head to the end of the answer. 0: no limit."""
+
+    idle_timeout: Nanoseconds = 180 * SECOND
+    """Between two requests of one connection. 0: no limit."""
+
+
+class LifeCycle(Section):
+    """`transport.lifeCycle`: how an entry point stops."""
+
+    request_accept_grace_timeout: Nanoseconds = 0
+    """Time in which it goes on accepting after the signal."""
+
+    grace_time_out: Nanoseconds = 10 * SECOND
+    """Time that requests under way get after that."""
+
+
+class Transport(Section):
+    """`transport`: the connections of clients."""
+
+    responding_timeouts: RespondingTimeouts = RespondingTimeouts()
+    life_cycle: LifeCycle = LifeCycle()
+
+    keep_alive_max_requests: NotNegative = 0
+    """Requests after which a connection is closed. 0: no limit."""
+
+    keep_alive_max_time: Nanoseconds = 0
+    """Age after which a connection is closed with its next answer. 0: no limit."""
+
+
+class ForwardedHeaders(Section):
+    """`forwardedHeaders`: whose X-Forwarded-* fields are believed."""
+
+    NOT_YET = "addXForwardedSchemeHeaders"
+
+    insecure: bool = False
+    """Believe everybody."""
+
+    trusted_ips: tuple[Network, ...] = field(default=(), name="trustedIPs")
+    """Believe peers with these addresses (addresses or CIDR networks)."""
+
+    connection: tuple[str, ...] = ()
+    """Names of fields that middlewares may read although the client's Connection field lists them."""
+
+    not_append_x_forwarded_for: bool = False
+    """Do not append the client's address to X-Forwarded-For."""
+
+
+class EncodedCharacters(Section):
+    """`http.encodedCharacters`: which percent-encoded characters a path may hold; False answers 400."""
+
+    allow_encoded_slash: bool = True
+    allow_encoded_back_slash: bool = True
+    allow_encoded_null_character: bool = True
+    allow_encoded_semicolon: bool = True
+    allow_encoded_percent: bool = True
+    allow_encoded_question_mark: bool = True
+    allow_encoded_hash: bool = True
+
+
+class EntryPointHTTP(Section):
+    """`http`: what holds for every HTTP router of the entry point."""
+
+    NOT_YET = "redirections tls"
+
+    middlewares: tuple[str, ...] = ()
+    """Run before the middlewares of each router; the names need `@provider`."""
+
+    encode_query_semicolons: bool = False
+    """True: `;` in a query goes on as %3B. False: it separates parameters like `&`."""
+
+    sanitize_path: bool = True
+    """Merge slashes and resolve dot segments before routing."""
+
+    max_header_bytes: Annotated[int, Reads(positive)] = 1_048_576
+    """Bytes that the head of a request may have; more is answered 431."""
+
+    underscore_headers_strategy: Literal["keep", "delete", "reject"] = "keep"
+    """What happens to fields with `_` in their name; reject answers 400."""
+
+    encoded_characters: EncodedCharacters = EncodedCharacters()
+
+
+class EntryPoint(Section):
+    """`entryPoints.<name>`: an address to listen on, and how."""
+
+    NOT_YET = "allowACMEByPass proxyProtocol http2 http3 udp observability"
+
+    address: ListenAddress = ""
+    """`[host]:port[/tcp]`; see `location` for its parts."""
+
+    as_default: bool = False
+    """One of those of routers that name none; see `StaticConfiguration.default_entry_points`."""
+
+    reuse_port: bool = False
+    """Let other processes listen on the same port too (SO_REUSEPORT)."""
+
+    transport: Transport = Transport()
+    forwarded_headers: ForwardedHeaders = ForwardedHeaders()
+    http: EntryPointHTTP = EntryPointHTTP()
+
+    @property
+    def location(self) -> Address:
+        """The address in parts: host (empty means all), port, protocol."""
+        return split_address(self.address)
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.address:
+            yield "", 'an entry point needs an address, such as address: ":8080"'
+
+
+# --- providers -------------------------------------------------------------------------------------
+
+
+class FileProvider(Section):
+    """`providers.file`: the dynamic configuration in a file, or in all files of a directory."""
+
+    NOT_YET = "debugLogGeneratedTemplate"
+
+    filename: str = ""
+    """One file: .yml, .yaml, .json or .toml."""
+
+    directory: str = ""
+    """All such files in it and below; wins over filename when both are set."""
+
+    watch: bool = True
+    """Read again when something changes."""
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        if not self.filename and not self.directory:
+            yield "", "needs filename or directory"
+
+
+PROVIDER_NAMES = (
+    "kubernetesgateway kubernetescrd kubernetes kubernetesingressnginx swarm docker file redis knative "
+    "consul consulcatalog nomad etcd ecs http zookeeper rest"
+)
+"""The providers of Traefik in the order in which they win a tie between routers of equal priority."""
+
+
+def provider_name(text: str) -> str:
+    """Read one name of `providers.precedence`; it is lower-cased."""
+    if text.lower() not in PROVIDER_NAMES.split():
+        raise ValueError(
+            f'"{text}" is not the name of a provider; there are {", ".join(PROVIDER_NAMES.split())}'
+        )
+    return text.lower()
+
+
+class Providers(Section):
+    """`providers`: where the dynamic configuration comes from."""
+
+    NOT_YET = (
+        "docker swarm http rest consul etcd zooKeeper redis consulCatalog nomad ecs kubernetesIngress "
+        "kubernetesCRD kubernetesGateway knative kubernetesIngressNGINX plugin"
+    )
+
+    providers_throttle_duration: Nanoseconds = 2 * SECOND
+    """Least time between two applied configurations of one provider. 0: none."""
+
+    precedence: tuple[Annotated[str, Reads(provider_name)], ...] = tuple(PROVIDER_NAMES.split())
+    """Who wins among routers of equal priority, the first first; who is not listed comes last."""
+
+    file: FileProvider | None = None
+
+
+# --- log, serversTransport, global, core -----------------------------------------------------------
+
+LogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "PANIC"]
+
+
+class Log(Section):
+    """`log`: what fastproxy tells about itself."""
+
+    NOT_YET = "maxSize maxAge maxBackups compress otlp"
+
+    level: LogLevel = "ERROR"
+    format: Literal["common", "json"] = "common"
+
+    no_color: bool = False
+    """No colours; neither are there any in a file or where NO_COLOR is set."""
+
+    file_path: str = ""
+    """Empty: standard output."""
+
+
+class ForwardingTimeouts(Section):
+    """`forwardingTimeouts`: how long a server may take."""
+
+    NOT_YET = "readIdleTimeout pingTimeout"
+
+    dial_timeout: Nanoseconds = 30 * SECOND
+    """To accept a connection. 0: no limit."""
+
+    response_header_timeout: Nanoseconds = 0
+    """From the end of the request to the head of the answer. 0: no limit."""
+
+    idle_conn_timeout: Nanoseconds = 90 * SECOND
+    """For which an idle connection is kept. 0: no limit."""
+
+
+class DefaultTransport(Section):
+    """`serversTransport`: how servers are reached by services that name no transport (`default@internal`)."""
+
+    NOT_YET = "spiffe"
+
+    insecure_skip_verify: bool = False
+    root_cas: tuple[str, ...] = field(default=(), name="rootCAs")
+    """Files or PEM texts; replace the system's authorities."""
+
+    max_idle_conns_per_host: int = 200
+    """Idle connections kept for one server. 0: 2, as in Go. Negative: none."""
+
+    forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
+
+
+class Global(Section):
+    """`global`: accepted so that files need no change; fastproxy never calls home."""
+
+    check_new_version: bool = True
+    send_anonymous_usage: bool = False
+    not_append_x_forwarded_for: bool = False
+
+
+def workers(text: str) -> int:
+    """Read `core.workers`: a number of at least 1, or `auto`, which is 0 here."""
+    if text.lower() == "auto":
+        return 0
+    try:
+        return positive(text)
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is not a number of workers; write auto, or a whole number from 1'
+        ) from None
+
+
+def plugin_reference(text: str) -> str:
+    """Check `module:object`, where a plugin is found."""
+    module, colon, name = text.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise ValueError(f'"{text}" names no plugin; write "package.module:ClassName"')
+    return text
+
+
+class Core(Section):
+    """`core`: Traefik's section of that name, and the extensions that are our own."""
+
+    default_rule_syntax: Literal["v3"] = "v3"
+
+    workers: Annotated[int, Reads(workers)] = 0
+    """Worker processes. 0, written `auto`: one for each usable core."""
+
+    plugins: dict[str, Annotated[str, Reads(plugin_reference)]] = {}
+    """Plugins by the name that middlewares use for them: `module:object`."""
+
+
+# --- the whole -------------------------------------------------------------------------------------
+
+
+class StaticConfiguration(Section):
+    """Everything that is read at start."""
+
+    NOT_YET = (
+        "tcpServersTransport api metrics ping accessLog tracing hostResolver certificatesResolvers "
+        "experimental spiffe ocsp"
+    )
+
+    entry_points: dict[str, EntryPoint] = {}
+    providers: Providers = Providers()
+    log: Log = Log()
+    servers_transport: DefaultTransport = DefaultTransport()
+    global_: Global = field(default=Global(), name="global")
+    core: Core = Core()
+
+    def with_implicit_entries(self) -> "StaticConfiguration":
+        """Return self, or, where no entry point is declared, a copy with `http` on :80."""
+        if self.entry_points:
+            return self
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
+        return StaticConfiguration(**{**values, "entry_points": {"http": EntryPoint(address=":80")}})
+
+    def default_entry_points(self) -> tuple[str, ...]:
+        """The entry points of routers that name none: those with asDefault, else all but `traefik`; sorted."""
+        chosen = [name for name, point in self.entry_points.items() if point.as_default]
+        return tuple(sorted(chosen or (name for name in self.entry_points if name != "traefik")))
+
+
+FLUSH_INTERVAL = 100 * MILLISECOND
+"""What `responseForwarding.flushInterval` is when it is not written."""
