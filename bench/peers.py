@@ -1,0 +1,141 @@
+"""fastproxy beside nginx and HAProxy: what a request costs each of them.
+
+One worker each on one core; wrk and an nginx backend on another. The figure is processor time of the proxy's whole
+process tree per request, median of alternating rounds. Everything runs on 127.0.0.1 and stops by itself.
+
+    python bench/peers.py --only small,browser --rounds 3
+    python bench/peers.py --proxies nginx,haproxy --quick
+
+Exits 1 when an answer was wrong or missing; targets that were not reached are printed, not punished.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+from rig import cases, configs, fleet, idle, machine, report
+from rig.change import every_second
+from rig.load import run_wrk
+from rig.processes import end_on_signal, raise_open_files
+
+QUICK = {"rounds": 2, "seconds": 1.0}
+FULL = {"rounds": 5, "seconds": 3.0}
+
+
+class Bench:
+    """One run: where it stands, what it measures, what it found."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder = folder
+        self.options = options
+        self.proxy_core, self.load_core = machine.two_cores()
+        self.results = report.Results(options.proxies)
+
+    def run(self, chosen: list[cases.Case], with_idle: bool) -> None:
+        with fleet.backend(self.folder / "backend", self.load_core) as backend:
+            # Cases of one kind share their proxies. Those that differ in the number of names run side by side, so
+            # that a slow minute of the machine hits them all.
+            for kind, group in groupby(chosen, key=lambda case: "changing" if case.changing else case.hosts > 0):
+                self.group(list(group), backend, together=kind is True)
+            if with_idle:
+                self.idle(backend)
+
+    def group(self, group: list[cases.Case], backend: int, together: bool) -> None:
+        with ExitStack() as stack:
+            running = {}
+            for hosts in sorted({case.hosts for case in group}):
+                for kind in self.options.proxies:
+                    running[hosts, kind] = stack.enter_context(self.proxy(kind, backend, hosts))
+            for cases_at_once in [group] if together else [[case] for case in group]:
+                for case in cases_at_once:
+                    for kind in self.options.proxies:
+                        self.load(case, running[case.hosts, kind], 1.0)         # warm, not counted
+                for number in range(self.options.rounds):
+                    say(f"{', '.join(case.name for case in cases_at_once)}: round {number + 1}")
+                    for case in cases_at_once:
+                        for kind in self.options.proxies:
+                            self.measure(case, running[case.hosts, kind])
+
+    def proxy(self, kind: str, backend: int, hosts: int):
+        folder = self.folder / f"{kind}-{hosts}-{len(os.listdir(self.folder))}"
+        return fleet.proxy(kind, folder, self.proxy_core, backend, hosts)
+
+    def load(self, case: cases.Case, proxy: fleet.Running, seconds: float):
+        return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
+
+    def measure(self, case: cases.Case, proxy: fleet.Running) -> None:
+        with ExitStack() as stack:
+            if case.changing:
+                stack.enter_context(every_second(proxy))
+            before = machine.cpu_of(proxy.pid)
+            outcome = self.load(case, proxy, self.options.seconds)
+            used = machine.cpu_of(proxy.pid).since(before)
+        self.results.figure(case.name, proxy.kind).add(outcome, used, machine.memory_of(proxy.pid))
+
+    def idle(self, backend: int) -> None:
+        for kind in self.options.proxies:
+            say(f"{cases.IDLE}: {kind}")
+            with self.proxy(kind, backend, 0) as proxy:
+                self.results.idle[kind] = idle.bytes_per_connection(proxy, cases.IDLE_CONNECTIONS)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def listed(allowed: list[str]):
+    """Return a type for argparse: names of *allowed* with commas between them."""
+    def read(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = [name for name in names if name not in allowed]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} given; known: {', '.join(allowed)}")
+        return [name for name in allowed if name in names]
+    return read
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = list(configs.COMMANDS)
+    parser.add_argument("--only", type=listed(cases.NAMES), default=cases.NAMES, metavar="CASE,...",
+                        help=f"of {', '.join(cases.NAMES)}")
+    parser.add_argument("--proxies", type=listed(known), default=known, metavar="NAME,...", help=f"of {', '.join(known)}")
+    parser.add_argument("--rounds", type=int, help=f"default {FULL['rounds']}")
+    parser.add_argument("--seconds", type=float, help=f"whole seconds of load in a round, default {FULL['seconds']:.0f}")
+    parser.add_argument("--quick", action="store_true", help="two rounds of one second: to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
+    given = parser.parse_args()
+    for name, value in (QUICK if given.quick else FULL).items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+    return given
+
+
+def main() -> int:
+    end_on_signal()
+    given = options()
+    raise_open_files(configs.OPEN_FILES)
+    chosen = [case for case in cases.CASES if case.name in given.only]
+    with tempfile.TemporaryDirectory(prefix="fastproxy-bench-") as folder:
+        bench = Bench(Path(folder), given)
+        os.sched_setaffinity(0, {bench.load_core})
+        bench.run(chosen, cases.IDLE in given.only)
+    about = machine.describe() | {"rounds": str(given.rounds), "seconds": str(given.seconds)}
+    print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    print(report.table(bench.results, chosen), end="\n\n")
+    print("\n".join(report.verdicts(bench.results, chosen)))
+    failures = bench.results.failures()
+    for line in failures:
+        print(f"FAILED  {line}")
+    if given.json:
+        given.json.write_text(json.dumps({"about": about} | bench.results.as_json(), indent=1))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

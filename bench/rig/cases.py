@@ -1,0 +1,53 @@
+"""What is measured, and what is to be reached."""
+
+from dataclasses import dataclass, field
+
+from .configs import host_names
+from .load import BROWSER_HEAD, Load, hosts_script, post_script
+
+ASKED_HOSTS = 64        # of all the names a proxy knows, so many are asked for, spread evenly
+
+
+@dataclass(frozen=True)
+class Case:
+    """One load on every proxy. `targets` are the highest ratios of CPU per request to reach, by peer."""
+
+    name: str
+    title: str
+    load: Load
+    hosts: int = 0
+    """Names the proxies tell apart; 0 for a single route."""
+    changing: bool = False
+    """One route changes every second meanwhile."""
+    targets: dict[str, float] = field(default_factory=dict)
+
+
+def _asked(count: int) -> list[str]:
+    names = host_names(count)
+    return [names[number * count // ASKED_HOSTS] for number in range(ASKED_HOSTS)]
+
+
+def _hosts(count: int, **more) -> dict:
+    return {"load": Load(script=hosts_script(_asked(count))), "hosts": count, **more}
+
+
+CASES = (
+    Case("small", "small GET, 64 connections", Load(), targets={"nginx": 1.00, "haproxy": 0.95}),
+    Case("small1000", "small GET, 1000 connections", Load(connections=1000)),
+    Case("browser", "browser's head, 13 fields", Load(headers=BROWSER_HEAD), targets={"nginx": 1.00}),
+    Case("10k", "10 KiB answer", Load("/files/10k"), targets={"nginx": 1.05}),
+    Case("1m", "1 MiB answer, 16 connections", Load("/files/1m", 16), targets={"nginx": 1.10}),
+    Case("post", "10 KiB POST", Load("/post", script=post_script(10_240)), targets={"nginx": 1.05}),
+    Case("new", "new connection per request", Load(headers={"Connection": "close"}), targets={"nginx": 1.25}),
+    Case("hosts1", "1 Host router", **_hosts(1)),
+    Case("hosts1k", "1 000 Host routers", **_hosts(1_000)),
+    Case("hosts10k", "10 000 Host routers", **_hosts(10_000)),
+    Case("hosts100k", "100 000 Host routers", **_hosts(100_000), targets={"hosts1": 1.10}),
+    Case("changing", "10 000, one changes every second", **_hosts(10_000, changing=True)),
+)
+
+IDLE = "idle"           # measured in bytes, not in time
+IDLE_CONNECTIONS = 4000
+IDLE_TARGET = 2048      # bytes of the worker's own memory per idle connection
+
+NAMES = [case.name for case in CASES] + [IDLE]

@@ -1,0 +1,247 @@
+"""What each proxy is told, so that all do the same work for a request.
+
+All of them: one worker, no access log, keep-alive to the client and to the backend, the client's Host passed on, and
+six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, -Host, -Port and -Server. `plain` sends
+everything to the backend; `hosts` looks the Host up among N names and answers 404 to any other.
+
+nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each would be given for 100 000 names.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+IDLE_UPSTREAMS = 1024       # more than the most connections of any case, for all three
+OPEN_FILES = 20_000
+
+
+class Site(NamedTuple):
+    """Where one proxy listens, where it sends, and what it knows."""
+
+    folder: Path
+    port: int
+    backend: int
+    names: list[str]
+    """Hosts to tell apart; empty: everything goes to the backend."""
+
+
+def host_names(count: int) -> list[str]:
+    return [f"host-{number}.bench.example" for number in range(count)]
+
+
+# -- the backend ------------------------------------------------------------------------------------------
+
+SEEN = "X-Forwarded-For X-Real-Ip X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port X-Forwarded-Server".split()
+
+NGINX_HEAD = """
+daemon off;
+{user}
+worker_processes 1;
+worker_rlimit_nofile {files};
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    server_tokens off;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+"""
+
+BACKEND = NGINX_HEAD + """
+    default_type text/plain;
+    sendfile on;
+    open_file_cache max=16;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location = /small {{ return 200 "hello from the backend\\n"; }}
+        location = /post {{ return 200 "taken\\n"; }}
+        location = /seen {{ return 200 "$connection_requests\\n{seen}"; }}
+        location /files/ {{ alias {folder}/files/; }}
+    }}
+}}
+"""
+
+
+def backend(folder: Path, port: int) -> list[str]:
+    """Write the backend's configuration and files; return its command."""
+    files = folder / "files"
+    files.mkdir(parents=True)
+    (files / "10k").write_bytes(b"x" * 10_240)
+    (files / "1m").write_bytes(b"x" * 1_048_576)
+    seen = "".join(f"$http_{name.lower().replace('-', '_')}\\n" for name in SEEN)
+    return _nginx(folder, BACKEND.format(**_common(folder), port=port, seen=seen))
+
+
+# -- nginx ------------------------------------------------------------------------------------------------
+
+NGINX = NGINX_HEAD + """
+    map_hash_max_size 262144;
+    map_hash_bucket_size 128;
+    {chosen}
+    upstream backend {{
+        server 127.0.0.1:{backend};
+        keepalive {idle};
+        keepalive_requests 1000000000;
+        keepalive_timeout 600s;
+    }}
+    upstream other {{
+        server 127.0.0.1:{backend};
+        keepalive {idle};
+        keepalive_requests 1000000000;
+        keepalive_timeout 600s;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            {refused}
+            proxy_pass http://{target};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Real-Ip $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Port $server_port;
+            proxy_set_header X-Forwarded-Server $hostname;
+        }}
+    }}
+}}
+"""
+
+
+def nginx(site: Site) -> list[str]:
+    """Write nginx's configuration; return its command."""
+    if site.names:
+        nginx_map(site)
+        chosen = f"map $host $chosen {{ default ''; include {site.folder}/hosts.map; }}"
+        refused, target = "if ($chosen = '') { return 404; }", "$chosen"
+    else:
+        chosen, refused, target = "", "", "backend"
+    text = NGINX.format(**_common(site.folder), port=site.port, backend=site.backend, idle=IDLE_UPSTREAMS,
+                        chosen=chosen, refused=refused, target=target)
+    return _nginx(site.folder, text)
+
+
+def nginx_map(site: Site, other: str = "") -> None:
+    """Write the map of names; the name *other* gets the other upstream."""
+    lines = (f"{name} {'other' if name == other else 'backend'};\n" for name in site.names)
+    replace(site.folder / "hosts.map", "".join(lines))
+
+
+def _nginx(folder: Path, text: str) -> list[str]:
+    (folder / "nginx.conf").write_text(text)
+    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+
+
+def _common(folder: Path) -> dict[str, object]:
+    # Without this, a worker started by root runs as another user, who cannot use our folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    return {"folder": folder, "user": user, "files": OPEN_FILES, "connections": OPEN_FILES // 2}
+
+
+# -- HAProxy ----------------------------------------------------------------------------------------------
+
+HAPROXY = """
+global
+    nbthread 1
+    maxconn {connections}
+    stats socket {folder}/control level admin
+defaults
+    mode http
+    option http-keep-alive
+    timeout connect 10s
+    timeout client 600s
+    timeout server 600s
+    timeout http-keep-alive 600s
+frontend web
+    bind 127.0.0.1:{port} backlog 4096
+    option forwardfor
+    http-request set-header X-Real-Ip %[src]
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    http-request set-header X-Forwarded-Port %[dst_port]
+    http-request set-header X-Forwarded-Server {server}
+    {chosen}
+backend backend
+    http-reuse always
+    server one 127.0.0.1:{backend}
+backend other
+    http-reuse always
+    server one 127.0.0.1:{backend}
+backend nowhere
+    http-request return status 404
+"""
+
+
+def haproxy(site: Site) -> list[str]:
+    """Write HAProxy's configuration; return its command."""
+    if site.names:
+        (site.folder / "hosts.map").write_text("".join(f"{name} backend\n" for name in site.names))
+        chosen = f"use_backend %[req.hdr(host),lower,map({site.folder}/hosts.map,nowhere)]"
+    else:
+        chosen = "default_backend backend"
+    text = HAPROXY.format(folder=site.folder, connections=OPEN_FILES // 3, port=site.port, server=os.uname().nodename,
+                          backend=site.backend, chosen=chosen)
+    (site.folder / "haproxy.cfg").write_text(text)
+    return ["haproxy", "-db", "-f", str(site.folder / "haproxy.cfg")]
+
+
+# -- fastproxy --------------------------------------------------------------------------------------------
+
+STATIC = """
+entryPoints:
+  web:
+    address: "127.0.0.1:{port}"
+providers:
+  providersThrottleDuration: 500ms
+  file:
+    filename: {folder}/dynamic.yml
+serversTransport:
+  maxIdleConnsPerHost: {idle}
+core:
+  workers: 1
+"""
+
+DYNAMIC = """http:
+  services:
+    backend: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backend}"}}]}}}}
+    other: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backend}/"}}]}}}}
+  routers:
+"""
+
+
+def fastproxy(site: Site) -> list[str]:
+    """Write fastproxy's two files; return the command that starts it, with this interpreter."""
+    import sys
+
+    (site.folder / "static.yml").write_text(STATIC.format(folder=site.folder, port=site.port, idle=IDLE_UPSTREAMS))
+    fastproxy_routers(site)
+    return [sys.executable, "-m", "fastproxy", f"--configFile={site.folder}/static.yml"]
+
+
+def fastproxy_routers(site: Site, other: str = "") -> None:
+    """Write the dynamic file, by rename; the router of the name *other* gets the other service."""
+    lines = [DYNAMIC.format(backend=site.backend)]
+    for number, name in enumerate(site.names):
+        service = "other" if name == other else "backend"
+        lines.append(f'    r{number}: {{rule: "Host(`{name}`)", service: {service}}}\n')
+    if not site.names:
+        lines.append('    all: {rule: "PathPrefix(`/`)", service: backend}\n')
+    replace(site.folder / "dynamic.yml", "".join(lines))
+
+
+def replace(path: Path, text: str) -> None:
+    """Write *text* beside *path* and rename it into place, as a careful writer does."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+COMMANDS = {"fastproxy": fastproxy, "nginx": nginx, "haproxy": haproxy}

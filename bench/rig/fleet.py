@@ -1,0 +1,90 @@
+"""Proxies and their backend, running: started with a block, checked once, stopped with it."""
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+from . import configs
+from .processes import free_port, server
+
+
+@dataclass
+class Running:
+    """One proxy that runs."""
+
+    kind: str               # fastproxy, nginx or haproxy
+    site: configs.Site
+    process: Popen
+
+    @property
+    def pid(self) -> int:
+        """The root of its process tree."""
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return self.site.port
+
+
+@contextmanager
+def backend(folder: Path, core: int) -> Iterator[int]:
+    """Run the backend; yields its port."""
+    port = free_port()
+    folder.mkdir(parents=True)
+    command = configs.backend(folder, port)
+    with server(command, core=core, log=folder / "log", ready=lambda: status_of(port, "/small") == 200):
+        yield port
+
+
+@contextmanager
+def proxy(kind: str, folder: Path, core: int, backend_port: int, hosts: int = 0) -> Iterator[Running]:
+    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it once it serves and was checked."""
+    folder.mkdir(parents=True)
+    site = configs.Site(folder, free_port(), backend_port, configs.host_names(hosts))
+    command = configs.COMMANDS[kind](site)
+    host = site.names[-1] if site.names else ""
+    ready = lambda: status_of(site.port, "/small", host) == 200     # noqa: E731
+    with server(command, core=core, log=folder / "log", ready=ready, within=180) as process:
+        running = Running(kind, site, process)
+        check(running, host)
+        yield running
+
+
+def ask(port: int, path: str, host: str = "", timeout: float = 5.0) -> tuple[int, str]:
+    """GET *path* from 127.0.0.1:*port*; returns status and body. Raises OSError when there is no answer."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host} if host else {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+
+
+def status_of(port: int, path: str, host: str = "") -> int:
+    """Return the status of the answer, 0 when there is none."""
+    try:
+        return ask(port, path, host)[0]
+    except OSError:
+        return 0
+
+
+def check(running: Running, host: str = "") -> None:
+    """See that the backend got the six forwarded fields, over a connection used before; SystemExit if not."""
+    expected = {
+        "X-Forwarded-For": "127.0.0.1", "X-Real-Ip": "127.0.0.1", "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": host or f"127.0.0.1:{running.port}", "X-Forwarded-Server": socket.gethostname(),
+        # Of a Host without port, Traefik tells the scheme's, the others the socket's.
+        "X-Forwarded-Port": "80" if host and running.kind == "fastproxy" else str(running.port),
+    }
+    status, body = ask(running.port, "/seen", host)
+    served, *values = body.splitlines() or [""]
+    found = dict(zip(configs.SEEN, values, strict=False))
+    if status != 200 or found != expected:
+        raise SystemExit(f"bench: behind {running.kind} the backend saw {found} ({status}), expected {expected}")
+    if int(served) < 2:
+        raise SystemExit(f"bench: {running.kind} does not keep its connection to the backend")

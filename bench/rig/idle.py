@@ -1,0 +1,49 @@
+"""What a connection costs while nothing happens on it."""
+
+import asyncio
+
+from .fleet import Running
+from .machine import memory_of
+
+REQUEST = b"GET /small HTTP/1.1\r\nHost: bench.example\r\n\r\n"
+AT_ONCE = 64
+
+
+def bytes_per_connection(running: Running, connections: int) -> float:
+    """Open *connections*, ask once on each, and return what the proxy's own memory grew by, per connection."""
+    return asyncio.run(_measure(running, connections))
+
+
+async def _measure(running: Running, connections: int) -> float:
+    # First what grows once and for all: buffers, connections to the backend.
+    await _close(await _open(running.port, AT_ONCE))
+    await asyncio.sleep(0.5)
+    before = memory_of(running.pid).uss
+    held = await _open(running.port, connections)
+    await asyncio.sleep(0.5)
+    after = memory_of(running.pid).uss
+    await _close(held)
+    return (after - before) / connections
+
+
+async def _open(port: int, count: int) -> list[asyncio.StreamWriter]:
+    writers: list[asyncio.StreamWriter] = []
+    for first in range(0, count, AT_ONCE):
+        writers += await asyncio.gather(*(_ask(port) for _ in range(min(AT_ONCE, count - first))))
+    return writers
+
+
+async def _ask(port: int) -> asyncio.StreamWriter:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise SystemExit(f"bench: port {port} answered {head.splitlines()[0]!r}")
+    await reader.readuntil(b"\n")       # the backend's answer is one line
+    return writer
+
+
+async def _close(writers: list[asyncio.StreamWriter]) -> None:
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)

@@ -1,0 +1,111 @@
+"""Figures into a table, and a verdict."""
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+from .cases import IDLE_TARGET, Case
+from .load import Outcome
+from .machine import Cpu, Memory
+
+OURS = "fastproxy"
+
+
+@dataclass
+class Figure:
+    """One proxy in one case, over all rounds. Times in microseconds of CPU per request."""
+
+    case: str
+    proxy: str
+    totals: list[float] = field(default_factory=list)
+    users: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)      # requests per second
+    p99s: list[float] = field(default_factory=list)       # milliseconds
+    pss: int = 0                                          # bytes, of the tree, after the last round
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome, used: Cpu, memory: Memory) -> None:
+        requests = max(outcome.requests, 1)
+        self.totals.append(used.total / requests * 1e6)
+        self.users.append(used.user / requests * 1e6)
+        self.rates.append(outcome.requests / outcome.seconds)
+        self.p99s.append(outcome.p99)
+        self.pss = memory.pss
+        self.failures += outcome.failures
+
+    @property
+    def total(self) -> float:
+        return median(self.totals)
+
+    def row(self, ratios: list[str]) -> list[str]:
+        return [
+            self.proxy, f"{self.total:.2f}", f"{median(self.users):.2f}", f"{min(self.totals):.2f}-{max(self.totals):.2f}",
+            *ratios, f"{median(self.rates):.0f}", f"{median(self.p99s):.2f}", f"{self.pss / 2**20:.1f}",
+        ]
+
+
+@dataclass
+class Results:
+    """All figures of a run."""
+
+    proxies: list[str]
+    figures: dict[tuple[str, str], Figure] = field(default_factory=dict)      # by case and proxy
+    idle: dict[str, float] = field(default_factory=dict)                      # bytes per connection, by proxy
+
+    def figure(self, case: str, proxy: str) -> Figure:
+        return self.figures.setdefault((case, proxy), Figure(case, proxy))
+
+    def ratio(self, case: str, proxy: str, peer: str) -> float | None:
+        """Return CPU per request of *proxy* to that of *peer*, which may also be another case of *proxy*."""
+        ours = self.figures.get((case, proxy))
+        theirs = self.figures.get((case, peer)) or self.figures.get((peer, proxy))
+        return ours.total / theirs.total if ours and theirs else None
+
+    def failures(self) -> list[str]:
+        return [f"{figure.case}, {figure.proxy}: {line}" for figure in self.figures.values() for line in figure.failures]
+
+    def as_json(self) -> dict:
+        return {"figures": [asdict(figure) | {"total": figure.total} for figure in self.figures.values()],
+                "idle_bytes_per_connection": self.idle, "failures": self.failures()}
+
+
+def table(results: Results, cases: list[Case]) -> str:
+    """Return the figures, a block for each case."""
+    peers = [proxy for proxy in ("nginx", "haproxy") if proxy in results.proxies]
+    head = ["", "CPU us/req", "user", "rounds", *(f"to {peer}" for peer in peers), "req/s", "p99 ms", "PSS MiB"]
+    lines = []
+    for case in cases:
+        rows = [head]
+        for proxy in results.proxies:
+            ratios = [results.ratio(case.name, proxy, peer) for peer in peers]
+            rows.append(results.figure(case.name, proxy).row([f"{ratio:.3f}" if ratio else "-" for ratio in ratios]))
+        lines += ["", case.title, *_aligned(rows)]
+    if results.idle:
+        rows = [["", "bytes"], *([proxy, f"{size:.0f}"] for proxy, size in results.idle.items())]
+        lines += ["", "memory of its own per idle connection", *_aligned(rows)]
+    return "\n".join(lines)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(
+        cell.ljust(width) if place == 0 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ) for row in rows]
+
+
+def verdicts(results: Results, cases: list[Case]) -> list[str]:
+    """Return a line for each target that this run can speak of: PASS or MISS, what was found, what is to be reached."""
+    lines = []
+    for case in cases:
+        for peer, highest in case.targets.items():
+            ratio = results.ratio(case.name, OURS, peer)
+            if ratio is not None:
+                lines.append(f"{_word(ratio <= highest)}  {case.title}: {ratio:.3f}x {peer} (<= {highest:.2f}x)")
+    if OURS in results.idle:
+        size = results.idle[OURS]
+        lines.append(f"{_word(size <= IDLE_TARGET)}  idle connection: {size:.0f} bytes (<= {IDLE_TARGET})")
+    return lines
+
+
+def _word(good: bool) -> str:
+    return "PASS" if good else "MISS"
