@@ -4,6 +4,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from . import configs
@@ -13,7 +14,8 @@ from .fleet import Running
 def change(running: Running, name: str, to_other: bool) -> None:
     """Send the host *name* to the other service, or back.
 
-    fastproxy: the dynamic file is replaced. nginx: the map is replaced, then HUP. HAProxy: `set map` on its socket.
+    fastproxy: the dynamic file is replaced. nginx: the map is replaced, then HUP. HAProxy: `set map` on its
+    socket.
     """
     if running.kind == "fastproxy":
         configs.fastproxy_routers(running.site, name if to_other else "")
@@ -21,7 +23,8 @@ def change(running: Running, name: str, to_other: bool) -> None:
         configs.nginx_map(running.site, name if to_other else "")
         running.process.send_signal(signal.SIGHUP)
     else:
-        _haproxy(running, f"set map {running.site.folder}/hosts.map {name} {'other' if to_other else 'backend'}\n")
+        service = "other" if to_other else "backend"
+        _haproxy(running, f"set map {running.site.folder}/hosts.map {name} {service}\n")
 
 
 def _haproxy(running: Running, command: str) -> None:
@@ -41,16 +44,15 @@ def every_second(running: Running) -> Iterator[None]:
 
     def work() -> None:
         to_other = True
-        while True:
+        while not over.is_set():
             change(running, name, to_other)
             to_other = not to_other
-            if over.wait(1.0):
-                return
+            over.wait(1.0)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(work)
+        try:
+            yield
+        finally:
+            over.set()
+        changes.result()        # raises what went wrong there

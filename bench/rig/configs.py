@@ -1,13 +1,14 @@
 """What each proxy is told, so that all do the same work for a request.
 
-All of them: one worker, no access log, keep-alive to the client and to the backend, the client's Host passed on, and
-six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, -Host, -Port and -Server. `plain` sends
-everything to the backend; `hosts` looks the Host up among N names and answers 404 to any other.
+All of them: one worker, no access log, keep-alive to the client and to the backend, the client's Host passed
+on, and six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, -Host, -Port and -Server. A
+site without names sends everything to the backend; one with names answers 404 to any other.
 
-nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each would be given for 100 000 names.
+nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each would be given for many names.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,10 @@ def host_names(count: int) -> list[str]:
 
 # -- the backend ------------------------------------------------------------------------------------------
 
-SEEN = "X-Forwarded-For X-Real-Ip X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port X-Forwarded-Server".split()
+SEEN = [
+    "X-Forwarded-For", "X-Real-Ip", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
+    "X-Forwarded-Server",
+]
 
 NGINX_HEAD = """
 daemon off;
@@ -124,8 +128,10 @@ def nginx(site: Site) -> list[str]:
         refused, target = "if ($chosen = '') { return 404; }", "$chosen"
     else:
         chosen, refused, target = "", "", "backend"
-    text = NGINX.format(**_common(site.folder), port=site.port, backend=site.backend, idle=IDLE_UPSTREAMS,
-                        chosen=chosen, refused=refused, target=target)
+    text = NGINX.format(
+        **_common(site.folder), port=site.port, backend=site.backend, idle=IDLE_UPSTREAMS,
+        chosen=chosen, refused=refused, target=target,
+    )
     return _nginx(site.folder, text)
 
 
@@ -187,8 +193,10 @@ def haproxy(site: Site) -> list[str]:
         chosen = f"use_backend %[req.hdr(host),lower,map({site.folder}/hosts.map,nowhere)]"
     else:
         chosen = "default_backend backend"
-    text = HAPROXY.format(folder=site.folder, connections=OPEN_FILES // 3, port=site.port, server=os.uname().nodename,
-                          backend=site.backend, chosen=chosen)
+    text = HAPROXY.format(
+        folder=site.folder, connections=OPEN_FILES // 3, port=site.port, backend=site.backend,
+        server=os.uname().nodename, chosen=chosen,
+    )
     (site.folder / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(site.folder / "haproxy.cfg")]
 
@@ -219,9 +227,8 @@ DYNAMIC = """http:
 
 def fastproxy(site: Site) -> list[str]:
     """Write fastproxy's two files; return the command that starts it, with this interpreter."""
-    import sys
-
-    (site.folder / "static.yml").write_text(STATIC.format(folder=site.folder, port=site.port, idle=IDLE_UPSTREAMS))
+    static = STATIC.format(folder=site.folder, port=site.port, idle=IDLE_UPSTREAMS)
+    (site.folder / "static.yml").write_text(static)
     fastproxy_routers(site)
     return [sys.executable, "-m", "fastproxy", f"--configFile={site.folder}/static.yml"]
 

@@ -43,7 +43,7 @@ def backend(folder: Path, core: int) -> Iterator[int]:
 
 @contextmanager
 def proxy(kind: str, folder: Path, core: int, backend_port: int, hosts: int = 0) -> Iterator[Running]:
-    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it once it serves and was checked."""
+    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it, checked, when it serves."""
     folder.mkdir(parents=True)
     site = configs.Site(folder, free_port(), backend_port, configs.host_names(hosts))
     command = configs.COMMANDS[kind](site)
@@ -85,6 +85,7 @@ def check(running: Running, host: str = "") -> None:
     served, *values = body.splitlines() or [""]
     found = dict(zip(configs.SEEN, values, strict=False))
     if status != 200 or found != expected:
-        raise SystemExit(f"bench: behind {running.kind} the backend saw {found} ({status}), expected {expected}")
+        who = f"bench: behind {running.kind} the backend"
+        raise SystemExit(f"{who} saw {found} ({status}), expected {expected}")
     if int(served) < 2:
         raise SystemExit(f"bench: {running.kind} does not keep its connection to the backend")

@@ -10,7 +10,7 @@ AT_ONCE = 64
 
 
 def bytes_per_connection(running: Running, connections: int) -> float:
-    """Open *connections*, ask once on each, and return what the proxy's own memory grew by, per connection."""
+    """Open *connections*, ask once on each; return what the proxy's own memory grew by for each of them."""
     return asyncio.run(_measure(running, connections))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from .processes import on_core
 
 BROWSER_HEAD = {      # with Host, thirteen fields
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+                  "Chrome/126.0.0.0 Safari/537.36",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
     "Accept-Language": "en-GB,en;q=0.9,de;q=0.8",
     "Accept-Encoding": "gzip, deflate, br, zstd",
@@ -56,7 +57,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What wrk found. `p99` in milliseconds; `failures` in wrk's own words, empty when every answer was good."""
+    """What wrk found. `p99` in milliseconds; `failures` in wrk's words, empty when every answer was good."""
 
     requests: int
     seconds: float
@@ -76,7 +77,8 @@ def hosts_script(hosts: list[str]) -> str:
 
 def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> Outcome:
     """Put *load* on 127.0.0.1:*port* for *seconds* (wrk counts in whole ones), from *core*."""
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "10s"]
+    lasting = f"-d{max(1, round(seconds))}s"
+    command = ["wrk", "-t1", f"-c{load.connections}", lasting, "--latency", "--timeout", "10s"]
     for name, value in load.headers.items():
         command += ["-H", f"{name}: {value}"]
     if load.script:
@@ -85,13 +87,17 @@ def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> O
         script.write_text(load.script)
         command += ["-s", str(script)]
     command.append(f"http://127.0.0.1:{port}{load.path}")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_core(core))
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_core(core),
+    )
     if done.returncode:
-        raise SystemExit(f"bench: {' '.join(command)} ended with status {done.returncode}: {done.stderr.strip()}")
+        said = done.stderr.strip()
+        raise SystemExit(f"bench: {' '.join(command)} ended with status {done.returncode}: {said}")
     return read_wrk(done.stdout)
 
 
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+COMPLAINTS = ("Socket errors", "Non-2xx")
 
 
 def read_wrk(text: str) -> Outcome:
@@ -100,7 +106,8 @@ def read_wrk(text: str) -> Outcome:
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", text)
     if not counted:
         raise SystemExit(f"bench: wrk said nothing of requests:\n{text}")
-    failures = tuple(line.strip() for line in text.splitlines() if line.strip().startswith(("Socket errors", "Non-2xx")))
+    lines = map(str.strip, text.splitlines())
+    failures = tuple(line for line in lines if line.startswith(COMPLAINTS))
     return Outcome(
         requests=int(counted[1]),
         seconds=float(counted[2]) * MILLISECONDS[counted[3]] / 1000,

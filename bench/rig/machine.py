@@ -1,4 +1,4 @@
-"""What the kernel says about processes: processor time and memory of a whole tree, and the machine they ran on."""
+"""What the kernel says: processor time and memory of a tree of processes, and the machine they ran on."""
 
 import importlib.metadata
 import os
@@ -30,10 +30,10 @@ class Memory(NamedTuple):
 
 
 def two_cores() -> tuple[int, int]:
-    """Return the core for the proxy and the core for everything else. Raises SystemExit on a machine with one."""
+    """Return the core of the proxy and that of everything else. Raises SystemExit on a machine with one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise SystemExit("bench: one usable core found, two are needed: one for the proxy, one for load and backend")
+        raise SystemExit("bench: one usable core found, two are needed: for the proxy, for load and backend")
     return cores[0], cores[1]
 
 
@@ -58,7 +58,7 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_of(root: int) -> Cpu:
-    """Return what the tree under *root* has used so far, with that of children which ended and were waited for."""
+    """Return what the tree under *root* has used so far, children that ended and were waited for included."""
     user = total = 0
     for pid in tree(root):
         try:

@@ -45,7 +45,8 @@ def _wait(process, command, log: Path, ready: Callable[[], bool], until: float) 
     while not ready():
         if process.poll() is not None or time.monotonic() > until:
             state = "is not ready" if process.poll() is None else f"ended with status {process.returncode}"
-            raise SystemExit(f"bench: {' '.join(command)} {state}:\n{log.read_text(errors='replace')[-2000:]}")
+            said = log.read_text(errors="replace")[-2000:]
+            raise SystemExit(f"bench: {' '.join(command)} {state}:\n{said}")
         time.sleep(0.05)
 
 
@@ -68,7 +69,7 @@ def raise_open_files(need: int) -> None:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < need:
-        raise SystemExit(f"bench: {hard} open files allowed, {need} needed: raise the hard limit (ulimit -Hn)")
+        raise SystemExit(f"bench: {hard} open files allowed, {need} needed; raise the limit (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, need), hard))
 
 

@@ -37,9 +37,10 @@ class Figure:
         return median(self.totals)
 
     def row(self, ratios: list[str]) -> list[str]:
+        spread = f"{min(self.totals):.2f}-{max(self.totals):.2f}"
         return [
-            self.proxy, f"{self.total:.2f}", f"{median(self.users):.2f}", f"{min(self.totals):.2f}-{max(self.totals):.2f}",
-            *ratios, f"{median(self.rates):.0f}", f"{median(self.p99s):.2f}", f"{self.pss / 2**20:.1f}",
+            self.proxy, f"{self.total:.2f}", f"{median(self.users):.2f}", spread, *ratios,
+            f"{median(self.rates):.0f}", f"{median(self.p99s):.2f}", f"{self.pss / 2**20:.1f}",
         ]
 
 
@@ -61,7 +62,8 @@ class Results:
         return ours.total / theirs.total if ours and theirs else None
 
     def failures(self) -> list[str]:
-        return [f"{figure.case}, {figure.proxy}: {line}" for figure in self.figures.values() for line in figure.failures]
+        figures = self.figures.values()
+        return [f"{figure.case}, {figure.proxy}: {line}" for figure in figures for line in figure.failures]
 
     def as_json(self) -> dict:
         return {"figures": [asdict(figure) | {"total": figure.total} for figure in self.figures.values()],
@@ -71,13 +73,15 @@ class Results:
 def table(results: Results, cases: list[Case]) -> str:
     """Return the figures, a block for each case."""
     peers = [proxy for proxy in ("nginx", "haproxy") if proxy in results.proxies]
-    head = ["", "CPU us/req", "user", "rounds", *(f"to {peer}" for peer in peers), "req/s", "p99 ms", "PSS MiB"]
+    to_peers = [f"to {peer}" for peer in peers]
+    head = ["", "CPU us/req", "user", "rounds", *to_peers, "req/s", "p99 ms", "PSS MiB"]
     lines = []
     for case in cases:
         rows = [head]
         for proxy in results.proxies:
             ratios = [results.ratio(case.name, proxy, peer) for peer in peers]
-            rows.append(results.figure(case.name, proxy).row([f"{ratio:.3f}" if ratio else "-" for ratio in ratios]))
+            shown = [f"{ratio:.3f}" if ratio else "-" for ratio in ratios]
+            rows.append(results.figure(case.name, proxy).row(shown))
         lines += ["", case.title, *_aligned(rows)]
     if results.idle:
         rows = [["", "bytes"], *([proxy, f"{size:.0f}"] for proxy, size in results.idle.items())]
@@ -94,13 +98,14 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def verdicts(results: Results, cases: list[Case]) -> list[str]:
-    """Return a line for each target that this run can speak of: PASS or MISS, what was found, what is to be reached."""
+    """Return a line for each target that this run can speak of: PASS or MISS, the figure, the target."""
     lines = []
     for case in cases:
         for peer, highest in case.targets.items():
             ratio = results.ratio(case.name, OURS, peer)
             if ratio is not None:
-                lines.append(f"{_word(ratio <= highest)}  {case.title}: {ratio:.3f}x {peer} (<= {highest:.2f}x)")
+                found = f"{case.title}: {ratio:.3f}x {peer} (<= {highest:.2f}x)"
+                lines.append(f"{_word(ratio <= highest)}  {found}")
     if OURS in results.idle:
         size = results.idle[OURS]
         lines.append(f"{_word(size <= IDLE_TARGET)}  idle connection: {size:.0f} bytes (<= {IDLE_TARGET})")
