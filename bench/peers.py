@@ -25,6 +25,8 @@ from rig.processes import end_on_signal, raise_open_files
 
 QUICK = {"rounds": 2, "seconds": 1.0}
 FULL = {"rounds": 5, "seconds": 3.0}
+CALM = 0.05     # of a core: with so much work of others on the two cores, figures still say something
+TRIES = 3
 
 
 class Bench:
@@ -69,13 +71,21 @@ class Bench:
         return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
 
     def measure(self, case: cases.Case, proxy: fleet.Running) -> None:
+        """Measure one round; one that others disturbed is measured again, and the calmest counts."""
+        tries = []
+        while len(tries) < TRIES and (not tries or tries[-1].disturbed > CALM):
+            tries.append(self.one_round(case, proxy))
+        self.results.figure(case.name, proxy.kind).add(min(tries, key=lambda found: found.disturbed))
+
+    def one_round(self, case: cases.Case, proxy: fleet.Running) -> report.Round:
         with ExitStack() as stack:
             if case.changing:
                 stack.enter_context(every_second(proxy))
+            strangers = machine.Strangers((self.proxy_core, self.load_core))
             before = machine.cpu_of(proxy.pid)
             outcome = self.load(case, proxy, self.options.seconds)
             used = machine.cpu_of(proxy.pid).since(before)
-        self.results.figure(case.name, proxy.kind).add(outcome, used, machine.memory_of(proxy.pid))
+            return report.Round(outcome, used, machine.memory_of(proxy.pid), strangers.share())
 
     def idle(self, backend: int) -> None:
         for kind in self.options.proxies:

@@ -4,7 +4,7 @@ All of them: one worker, no access log, keep-alive to the client and to the back
 on, and six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, -Host, -Port and -Server. A
 site without names sends everything to the backend; one with names answers 404 to any other.
 
-nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each would be given for many names.
+nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each is given for many of them.
 """
 
 import os

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +83,29 @@ def memory_of(root: int) -> Memory:
         pss += sizes["Pss"]
         uss += sizes["Private_Clean"] + sizes["Private_Dirty"]
     return Memory(pss, uss)
+
+
+class Strangers:
+    """Counts, from its making on, what processes that do not descend from this one did on *cores*."""
+
+    def __init__(self, cores: tuple[int, ...]) -> None:
+        self._cores = cores
+        self._began = time.monotonic()
+        self._before = self._foreign()
+
+    def share(self) -> float:
+        """Return the time others had on the cores since, in cores: 0.25 is a quarter of one."""
+        return max(0.0, self._foreign() - self._before) / (time.monotonic() - self._began)
+
+    def _foreign(self) -> float:
+        """Return the seconds that the cores were busy and not with us, stolen time included."""
+        busy = 0
+        for line in Path("/proc/stat").read_text().splitlines():
+            name, *ticks = line.split()
+            if name in {f"cpu{core}" for core in self._cores}:
+                user, nice, system, _, _, _, _, steal = map(int, ticks[:8])
+                busy += user + nice + system + steal
+        return busy / TICKS - cpu_of(os.getpid()).total
 
 
 def _first_line(*command: str) -> str:

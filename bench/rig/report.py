@@ -10,6 +10,16 @@ from .machine import Cpu, Memory
 OURS = "fastproxy"
 
 
+@dataclass(frozen=True)
+class Round:
+    """What one round of load on one proxy gave."""
+
+    outcome: Outcome
+    used: Cpu               # by the proxy's process tree
+    memory: Memory          # of that tree, after it
+    disturbed: float        # time that others had on our two cores, in cores
+
+
 @dataclass
 class Figure:
     """One proxy in one case, over all rounds. Times in microseconds of CPU per request."""
@@ -20,16 +30,18 @@ class Figure:
     users: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)      # requests per second
     p99s: list[float] = field(default_factory=list)       # milliseconds
+    disturbed: list[float] = field(default_factory=list)  # cores that others had meanwhile
     pss: int = 0                                          # bytes, of the tree, after the last round
     failures: list[str] = field(default_factory=list)
 
-    def add(self, outcome: Outcome, used: Cpu, memory: Memory) -> None:
-        requests = max(outcome.requests, 1)
-        self.totals.append(used.total / requests * 1e6)
-        self.users.append(used.user / requests * 1e6)
+    def add(self, found: Round) -> None:
+        outcome, requests = found.outcome, max(found.outcome.requests, 1)
+        self.totals.append(found.used.total / requests * 1e6)
+        self.users.append(found.used.user / requests * 1e6)
         self.rates.append(outcome.requests / outcome.seconds)
         self.p99s.append(outcome.p99)
-        self.pss = memory.pss
+        self.disturbed.append(found.disturbed)
+        self.pss = found.memory.pss
         self.failures += outcome.failures
 
     @property
@@ -41,6 +53,7 @@ class Figure:
         return [
             self.proxy, f"{self.total:.2f}", f"{median(self.users):.2f}", spread, *ratios,
             f"{median(self.rates):.0f}", f"{median(self.p99s):.2f}", f"{self.pss / 2**20:.1f}",
+            f"{median(self.disturbed):.0%}",
         ]
 
 
@@ -71,10 +84,14 @@ class Results:
 
 
 def table(results: Results, cases: list[Case]) -> str:
-    """Return the figures, a block for each case."""
+    """Return the figures, a block for each case.
+
+    `user` is part of the CPU, `rounds` its lowest and highest; `others` is what other processes took of the
+    two cores meanwhile, in cores: where it is not near 0 %, measure again when the machine is quiet.
+    """
     peers = [proxy for proxy in ("nginx", "haproxy") if proxy in results.proxies]
     to_peers = [f"to {peer}" for peer in peers]
-    head = ["", "CPU us/req", "user", "rounds", *to_peers, "req/s", "p99 ms", "PSS MiB"]
+    head = ["", "CPU us/req", "user", "rounds", *to_peers, "req/s", "p99 ms", "PSS MiB", "others"]
     lines = []
     for case in cases:
         rows = [head]
