@@ -1,0 +1,1 @@
+"""The rule language of routers: text -> tree -> flat program. Knows neither asyncio nor the compiled core."""
