@@ -1,1 +1,1 @@
-"""The configuration: files, flags and environment in, frozen values out. Knows neither asyncio nor the core."""
+"""The configuration: files, flags, environment in, frozen values out. Knows neither asyncio nor the core."""

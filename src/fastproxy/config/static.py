@@ -312,7 +312,7 @@ class StaticConfiguration(Section):
         return StaticConfiguration(**{**values, "entry_points": {"http": EntryPoint(address=":80")}})
 
     def default_entry_points(self) -> tuple[str, ...]:
-        """The entry points of routers that name none: those with asDefault, else all but `traefik`; sorted."""
+        """The entry points of routers that name none: with asDefault, else all but `traefik`; sorted."""
         chosen = [name for name, point in self.entry_points.items() if point.as_default]
         return tuple(sorted(chosen or (name for name in self.entry_points if name != "traefik")))
 
