@@ -6,7 +6,7 @@ from .schema import Section
 __all__ = ["Configuration", "HttpMiddleware", "HttpRouter", "HttpService", "ServersTransport"]
 
 
-class Configuration(Section):
+class Configuration(Section, frozen=True):
     """All objects by name. From a provider the names are bare; after `merge` they are `name@provider`.
 
     Treat the mappings as frozen. Goes through msgpack and back unchanged (the pipe to the workers).

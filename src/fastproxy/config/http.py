@@ -4,12 +4,12 @@ Source of names, types and defaults: HTTP routers, services and serversTransport
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import field
 
 from .middlewares import HttpMiddleware
-from .schema import Section
+from .schema import Choice, Section
 from .static import FLUSH_INTERVAL, ForwardingTimeouts
 from .values import Nanoseconds, ServerURL
 
@@ -17,7 +17,7 @@ HIGHEST_PRIORITY = 2**63 - 1 - 1000
 """The greatest priority a user may give; those above belong to internal routers."""
 
 
-class HttpRouter(Section):
+class HttpRouter(Section, frozen=True):
     """`http.routers.<name>`: requests that a rule matches go through middlewares to a service."""
 
     NOT_YET = "tls observability parentRefs"
@@ -25,7 +25,7 @@ class HttpRouter(Section):
     rule: str = ""
     """As written; its length in bytes is the priority of a router that gives none."""
 
-    rule_syntax: Literal["v3"] = "v3"
+    rule_syntax: Annotated[Literal["v3"], Choice(not_yet="v2")] = "v3"
 
     entry_points: tuple[str, ...] = ()
     """Empty in a document: the default entry points, which `merge` fills in."""
@@ -39,14 +39,14 @@ class HttpRouter(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.rule:
-            yield "", "no rule; a router needs one, such as Host(`shop.example`)"
+            yield "rule", "missing; a router needs a rule, such as Host(`shop.example`)"
         if not self.service:
-            yield "", "no service; a router needs the name of one"
+            yield "service", "missing; a router needs the name of a service"
         if self.priority > HIGHEST_PRIORITY:
             yield "priority", f"{self.priority} is too high; the greatest is {HIGHEST_PRIORITY}"
 
 
-class Server(Section):
+class Server(Section, frozen=True):
     """`loadBalancer.servers[]`: one server."""
 
     NOT_YET = "scheme port"
@@ -63,17 +63,17 @@ class Server(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.url:
-            yield "", "no url; a server needs one, such as http://10.0.0.7:8080"
+            yield "url", "missing; a server needs one, such as http://10.0.0.7:8080"
 
 
-class ResponseForwarding(Section):
+class ResponseForwarding(Section, frozen=True):
     """`responseForwarding`: how an answer is passed on."""
 
     flush_interval: Nanoseconds = FLUSH_INTERVAL
     """Longest time a part of an answer is held back. Negative: none is."""
 
 
-class LoadBalancer(Section):
+class LoadBalancer(Section, frozen=True):
     """`loadBalancer`: servers that do the same work."""
 
     NOT_YET = "sticky healthCheck passiveHealthCheck"
@@ -81,7 +81,7 @@ class LoadBalancer(Section):
     servers: tuple[Server, ...] = ()
     """Empty: every request is answered 503."""
 
-    strategy: Literal["wrr"] = "wrr"
+    strategy: Annotated[Literal["wrr"], Choice(not_yet="p2c hrw leasttime")] = "wrr"
     pass_host_header: bool = True
     """False: the server gets its own host and port as Host."""
 
@@ -91,7 +91,7 @@ class LoadBalancer(Section):
     response_forwarding: ResponseForwarding = ResponseForwarding()
 
 
-class HttpService(Section):
+class HttpService(Section, frozen=True):
     """`http.services.<name>`: exactly one type; this release knows one."""
 
     NOT_YET = "weighted highestRandomWeight mirroring failover middlewares"
@@ -100,10 +100,10 @@ class HttpService(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if self.load_balancer is None:
-            yield "", "no type; a service needs one, such as loadBalancer"
+            yield "", "the service does not have any type defined; give it a loadBalancer"
 
 
-class CertificatePair(Section):
+class CertificatePair(Section, frozen=True):
     """`certificates[]`: a certificate to show to servers, and its key. Files or PEM texts."""
 
     cert_file: str = ""
@@ -113,7 +113,7 @@ class CertificatePair(Section):
 TLSVersion = Literal["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]
 
 
-class ServersTransport(Section):
+class ServersTransport(Section, frozen=True):
     """`http.serversTransports.<name>`: how servers are reached."""
 
     NOT_YET = "peerCertURI peerCertSANs spiffe"
@@ -140,7 +140,7 @@ class ServersTransport(Section):
     """Servers are spoken to in HTTP/1.1 in any case so far."""
 
 
-class HttpConfiguration(Section):
+class HttpConfiguration(Section, frozen=True):
     """`http`: the objects of a document by name."""
 
     routers: dict[str, HttpRouter] = {}

@@ -13,17 +13,17 @@ from .schema import Reads, Section
 from .values import Network, NotNegative, Regexp, Trimmed, TrimmedRegexp, integer
 
 
-class AddPrefix(Section):
+class AddPrefix(Section, frozen=True):
     """`addPrefix`: put a prefix before the path."""
 
     prefix: str = ""
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.prefix:
-            yield "prefix", "no prefix; write what to put before the path, such as /api"
+            yield "prefix", "missing; write what to put before the path, such as /api"
 
 
-class StripPrefix(Section):
+class StripPrefix(Section, frozen=True):
     """`stripPrefix`: cut the first of the prefixes with which the path begins."""
 
     prefixes: tuple[Trimmed, ...] = ()
@@ -32,19 +32,19 @@ class StripPrefix(Section):
     """Deprecated. True: the rest always begins with exactly one added slash."""
 
 
-class StripPrefixRegex(Section):
+class StripPrefixRegex(Section, frozen=True):
     """`stripPrefixRegex`: cut what the first of the expressions matches at the start of the path."""
 
     regex: tuple[TrimmedRegexp, ...] = ()
 
 
-class ReplacePath(Section):
+class ReplacePath(Section, frozen=True):
     """`replacePath`: send another path; the old one goes on in X-Replaced-Path."""
 
     path: str = ""
 
 
-class ReplacePathRegex(Section):
+class ReplacePathRegex(Section, frozen=True):
     """`replacePathRegex`: replace in the escaped path what an expression matches."""
 
     regex: TrimmedRegexp = ""
@@ -52,7 +52,7 @@ class ReplacePathRegex(Section):
     """Holds `$1`, `${1}`, `${name}` for groups."""
 
 
-class RedirectRegex(Section):
+class RedirectRegex(Section, frozen=True):
     """`redirectRegex`: answer with another URL, made from the request's absolute URL."""
 
     regex: Regexp = ""
@@ -60,7 +60,7 @@ class RedirectRegex(Section):
     permanent: bool = False
 
 
-class RedirectScheme(Section):
+class RedirectScheme(Section, frozen=True):
     """`redirectScheme`: answer with the same URL under another scheme or port."""
 
     scheme: str = ""
@@ -69,14 +69,15 @@ class RedirectScheme(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.scheme:
-            yield "scheme", "no scheme; write https"
+            yield "scheme", "missing; write https"
         if self.port and not (self.port.isascii() and self.port.isdigit() and 0 < int(self.port[:6]) < 65536):
             yield "port", f'"{self.port}" is not a port from 1 to 65535'
 
 
-class Headers(Section):
+class Headers(Section, frozen=True):
     """`headers`: set, replace and delete fields of requests and answers. An empty value deletes."""
 
+    MAY_BE_EMPTY = True  # so that its own message is the one that is told
     NOT_YET = (
         "accessControlAllowCredentials accessControlAllowHeaders accessControlAllowMethods "
         "accessControlAllowOriginList accessControlAllowOriginListRegex accessControlExposeHeaders "
@@ -114,8 +115,10 @@ def _field_mistakes(path: str, name: str, value: str) -> Iterator[tuple[str, str
         yield path, "the value holds a line break or a zero byte, which no header field may"
 
 
-class IPStrategy(Section):
+class IPStrategy(Section, frozen=True):
     """`ipStrategy`: whose address counts. depth wins over excludedIPs; neither: the peer's."""
+
+    MAY_BE_EMPTY = True
 
     depth: NotNegative = 0
     """Take the entry of X-Forwarded-For that stands there, counted from the right; 0: do not."""
@@ -139,7 +142,7 @@ def status_code(text: str) -> int:
     return code
 
 
-class IPAllowList(Section):
+class IPAllowList(Section, frozen=True):
     """`ipAllowList`: let in only clients with these addresses."""
 
     source_range: tuple[Network, ...] = ()
@@ -148,10 +151,10 @@ class IPAllowList(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.source_range:
-            yield "sourceRange", "no sourceRange; list the addresses or networks to let in"
+            yield "sourceRange", "missing; list the addresses or networks to let in"
 
 
-class IPWhiteList(Section):
+class IPWhiteList(Section, frozen=True):
     """`ipWhiteList`: the deprecated name of ipAllowList, without rejectStatusCode."""
 
     source_range: tuple[Network, ...] = ()
@@ -159,16 +162,16 @@ class IPWhiteList(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.source_range:
-            yield "sourceRange", "no sourceRange; list the addresses or networks to let in"
+            yield "sourceRange", "missing; list the addresses or networks to let in"
 
 
-class Chain(Section):
+class Chain(Section, frozen=True):
     """`chain`: other middlewares, in order."""
 
     middlewares: tuple[str, ...] = ()
 
 
-class HttpMiddleware(Section):
+class HttpMiddleware(Section, frozen=True):
     """`http.middlewares.<name>`. Exactly one attribute is not None: `kind` names it, `settings` gives it."""
 
     NOT_YET = (

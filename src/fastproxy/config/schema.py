@@ -19,6 +19,16 @@ class Reads(msgspec.Struct, frozen=True):
     parse: Callable[[str], Any]
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """Stands in `Annotated[Literal[...], Choice(...)]`: what other words mean."""
+
+    not_yet: str = ""
+    """Words, separated by blanks, that Traefik knows and fastproxy does not support yet."""
+
+    otherwise: str | None = None
+    """What an unknown word means, with a warning; None: it is an error."""
+
+
 class Section(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
     """The base of all sections. Attributes are snake_case, names in a document camelCase (in any case).
 
@@ -31,6 +41,13 @@ class Section(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     WITHOUT_EFFECT: ClassVar[str] = ""
     """Names, separated by blanks, that Traefik v3 takes and ignores: accepted with a warning."""
 
+    MAY_BE_EMPTY: ClassVar[bool] = False
+    """Whether `{}` and `true` declare the section with its defaults; otherwise they declare nothing."""
+
     def mistakes(self) -> Iterator[tuple[str, str]]:
-        """Yield (option, message) for what no single value can know; option '' is the section itself."""
+        """Yield (option, message) for what no single value can know; option '' is the section itself.
+
+        An option that is missing is told under its own name; so nothing is told twice when it was written and
+        could not be read.
+        """
         return iter(())

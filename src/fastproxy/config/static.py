@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import field
 
-from .schema import Reads, Section
+from .schema import Choice, Reads, Section
 from .values import (
     MILLISECOND,
     SECOND,
@@ -24,7 +24,7 @@ from .values import (
 # --- entryPoints.<name> ----------------------------------------------------------------------------
 
 
-class RespondingTimeouts(Section):
+class RespondingTimeouts(Section, frozen=True):
     """`transport.respondingTimeouts`: how long a client may take."""
 
     read_timeout: Nanoseconds = 60 * SECOND
@@ -37,7 +37,7 @@ class RespondingTimeouts(Section):
     """Between two requests of one connection. 0: no limit."""
 
 
-class LifeCycle(Section):
+class LifeCycle(Section, frozen=True):
     """`transport.lifeCycle`: how an entry point stops."""
 
     request_accept_grace_timeout: Nanoseconds = 0
@@ -47,7 +47,7 @@ class LifeCycle(Section):
     """Time that requests under way get after that."""
 
 
-class Transport(Section):
+class Transport(Section, frozen=True):
     """`transport`: the connections of clients."""
 
     responding_timeouts: RespondingTimeouts = RespondingTimeouts()
@@ -60,7 +60,7 @@ class Transport(Section):
     """Age after which a connection is closed with its next answer. 0: no limit."""
 
 
-class ForwardedHeaders(Section):
+class ForwardedHeaders(Section, frozen=True):
     """`forwardedHeaders`: whose X-Forwarded-* fields are believed."""
 
     NOT_YET = "addXForwardedSchemeHeaders"
@@ -78,7 +78,7 @@ class ForwardedHeaders(Section):
     """Do not append the client's address to X-Forwarded-For."""
 
 
-class EncodedCharacters(Section):
+class EncodedCharacters(Section, frozen=True):
     """`http.encodedCharacters`: which percent-encoded characters a path may hold; False answers 400."""
 
     allow_encoded_slash: bool = True
@@ -90,7 +90,7 @@ class EncodedCharacters(Section):
     allow_encoded_hash: bool = True
 
 
-class EntryPointHTTP(Section):
+class EntryPointHTTP(Section, frozen=True):
     """`http`: what holds for every HTTP router of the entry point."""
 
     NOT_YET = "redirections tls"
@@ -113,7 +113,7 @@ class EntryPointHTTP(Section):
     encoded_characters: EncodedCharacters = EncodedCharacters()
 
 
-class EntryPoint(Section):
+class EntryPoint(Section, frozen=True):
     """`entryPoints.<name>`: an address to listen on, and how."""
 
     NOT_YET = "allowACMEByPass proxyProtocol http2 http3 udp observability"
@@ -138,13 +138,13 @@ class EntryPoint(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.address:
-            yield "", 'an entry point needs an address, such as address: ":8080"'
+            yield "address", 'missing; an entry point needs one, such as ":8080"'
 
 
 # --- providers -------------------------------------------------------------------------------------
 
 
-class FileProvider(Section):
+class FileProvider(Section, frozen=True):
     """`providers.file`: the dynamic configuration in a file, or in all files of a directory."""
 
     NOT_YET = "debugLogGeneratedTemplate"
@@ -160,7 +160,7 @@ class FileProvider(Section):
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if not self.filename and not self.directory:
-            yield "", "needs filename or directory"
+            yield "", "needs a filename or a directory"
 
 
 PROVIDER_NAMES = (
@@ -179,7 +179,7 @@ def provider_name(text: str) -> str:
     return text.lower()
 
 
-class Providers(Section):
+class Providers(Section, frozen=True):
     """`providers`: where the dynamic configuration comes from."""
 
     NOT_YET = (
@@ -201,12 +201,13 @@ class Providers(Section):
 LogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "PANIC"]
 
 
-class Log(Section):
+class Log(Section, frozen=True):
     """`log`: what fastproxy tells about itself."""
 
+    MAY_BE_EMPTY = True
     NOT_YET = "maxSize maxAge maxBackups compress otlp"
 
-    level: LogLevel = "ERROR"
+    level: Annotated[LogLevel, Choice(otherwise="ERROR")] = "ERROR"
     format: Literal["common", "json"] = "common"
 
     no_color: bool = False
@@ -216,7 +217,7 @@ class Log(Section):
     """Empty: standard output."""
 
 
-class ForwardingTimeouts(Section):
+class ForwardingTimeouts(Section, frozen=True):
     """`forwardingTimeouts`: how long a server may take."""
 
     NOT_YET = "readIdleTimeout pingTimeout"
@@ -231,7 +232,7 @@ class ForwardingTimeouts(Section):
     """For which an idle connection is kept. 0: no limit."""
 
 
-class DefaultTransport(Section):
+class DefaultTransport(Section, frozen=True):
     """`serversTransport`: how servers are reached by services that name no transport (`default@internal`)."""
 
     NOT_YET = "spiffe"
@@ -246,7 +247,7 @@ class DefaultTransport(Section):
     forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
 
 
-class Global(Section):
+class Global(Section, frozen=True):
     """`global`: accepted so that files need no change; fastproxy never calls home."""
 
     check_new_version: bool = True
@@ -274,10 +275,10 @@ def plugin_reference(text: str) -> str:
     return text
 
 
-class Core(Section):
+class Core(Section, frozen=True):
     """`core`: Traefik's section of that name, and the extensions that are our own."""
 
-    default_rule_syntax: Literal["v3"] = "v3"
+    default_rule_syntax: Annotated[Literal["v3"], Choice(not_yet="v2")] = "v3"
 
     workers: Annotated[int, Reads(workers)] = 0
     """Worker processes. 0, written `auto`: one for each usable core."""
@@ -289,7 +290,7 @@ class Core(Section):
 # --- the whole -------------------------------------------------------------------------------------
 
 
-class StaticConfiguration(Section):
+class StaticConfiguration(Section, frozen=True):
     """Everything that is read at start."""
 
     NOT_YET = (

@@ -5,7 +5,7 @@ The messages say what was found and what is allowed; the place is added by whoev
 
 import ipaddress
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from ..regex import compile_pattern
@@ -32,12 +32,63 @@ _PART = r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
 _PARTS = re.compile(_PART, re.ASCII)
 _DURATION = re.compile(rf"[-+]?(?:{_PART})+", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", re.ASCII)
 
 # What Go's strconv.ParseBool takes, and nothing else.
 _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
+
+
+class Plain(str):
+    """A scalar that a YAML document wrote without quotes and that is a number or a boolean there.
+
+    It stays text until its option says what it is: `1.10` is a version for one and a number for another.
+    """
+
+    __slots__ = ()
+
+
+NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+"""What YAML 1.2 takes for nothing, when it is written without quotes."""
+
+_NATURAL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NOT_FINITE = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
+
+
+def is_typed(text: str) -> bool:
+    """Tell whether an unquoted YAML scalar is a number or a boolean (core schema of YAML 1.2, 10.3.2)."""
+    if text[0] in "tfTF":
+        return text in _NATURAL
+    return text[0] in "-+.0123456789" and (
+        _FLOAT.fullmatch(text) is not None or text[:2] in ("0x", "0o") or text.lower() in _NOT_FINITE
+    )
+
+
+def natural(value: Any) -> Any:
+    """Return a value of a document, with all in it, in Python's types: for sections without a schema."""
+    if isinstance(value, Plain):
+        return _natural_scalar(str(value))
+    if isinstance(value, dict):
+        return {key: natural(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [natural(each) for each in value]
+    return value if isinstance(value, (str, bool, int, float, type(None))) else str(value)
+
+
+def _natural_scalar(text: str) -> Any:
+    """Read a number or boolean of YAML 1.2; what only looks like one stays text."""
+    if text in _NATURAL:
+        return _NATURAL[text]
+    try:
+        if text[:2] in ("0x", "0o"):
+            return int(text, 0)
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        return float(_NOT_FINITE.get(text.lower(), text))
+    except ValueError:
+        return text
 
 
 def boolean(text: str) -> bool:

@@ -1,0 +1,236 @@
+"""YAML text to mappings, lists and text, and line and column of all that. Only this module imports yaml.
+
+Scalars stay text (see `values.Plain`): the schema decides what they are. So the traps of YAML 1.1 do not
+exist: `yes`, `on`, `0777` and `22:22` are what they look like. JSON is read as the YAML that it is.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from yaml._yaml import CParser  # type: ignore[import-untyped]
+
+from .findings import Findings, Mark, Place, SyntaxProblem, Where
+from .values import NULLS, Plain, is_typed
+
+TOO_MANY = 1_000_000
+"""Values that a document with aliases may expand to; one that aliases multiply past that is refused."""
+
+# Where a node may begin, the sign, and what libyaml takes for a name; so `a && b` in a rule is none.
+_ANCHOR = re.compile(r"(?:^|[\s\[{,:])&[A-Za-z0-9_-]", re.MULTILINE)
+
+_SCALAR, _LIST, _MAPPING = yaml.ScalarNode, yaml.SequenceNode, yaml.MappingNode
+_KNOWN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
+)
+
+
+class _Composer(CParser):  # type: ignore[misc]
+    """The C parser with its composer, without the search for implicit tags: that is four times as fast."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> None:
+        """Give no tag; only what the document itself tags has one."""
+
+    def descend_resolver(self, parent: Any, index: Any) -> None:
+        """Nothing to keep for a search that is not made."""
+
+    def ascend_resolver(self) -> None:
+        """Nothing to give back."""
+
+
+def compose(text: str) -> Any:
+    """Return the root node of the only document in `text`, or None if there is nothing in it.
+
+    Raises SyntaxProblem. The text holds no half surrogate pairs (nothing decoded from UTF-8 does).
+    """
+    parser = _Composer(text)
+    try:
+        return parser.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise _problem_of(error) from None
+    except yaml.reader.ReaderError as error:
+        mark = _mark_at(text, error.position)
+        raise SyntaxProblem(f"a character that YAML does not allow: {error.reason}", mark) from None
+    finally:
+        parser.dispose()
+
+
+def _problem_of(error: yaml.MarkedYAMLError) -> SyntaxProblem:
+    """Put what the parser says into one line."""
+    at = error.problem_mark or error.context_mark
+    mark = (at.line + 1, at.column + 1) if at else (0, 0)
+    if error.problem == "but found another document":
+        return SyntaxProblem("a second document begins; a file has one", mark)
+    said = ", ".join(part for part in (error.problem, error.context) if part)
+    if "found character '\\t'" in said or "found character that cannot start any token" in said:
+        said += "; indent with blanks, and quote a value that begins with @, ` or a tab"
+    if error.context_mark and error.problem_mark and error.context_mark.line != error.problem_mark.line:
+        said += f" in line {error.context_mark.line + 1}"
+    return SyntaxProblem(f"not YAML: {said}", mark)
+
+
+def _mark_at(text: str, position: int) -> Mark:
+    """Return line and column of an offset in bytes, as the reader of the C library counts."""
+    before = text.encode(errors="surrogatepass")[: max(position, 0)].decode(errors="replace")
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def has_anchors(text: str) -> bool:
+    """Tell whether the document may hold anchors, and so aliases. Errs on the side of yes."""
+    return "&" in text and _ANCHOR.search(text) is not None
+
+
+def mark_of(node: Any) -> Mark:
+    """Return where a node begins."""
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def key_of(node: Any) -> str | None:
+    """Return the text of a key, or None for a key that is a list or a mapping."""
+    return node.value if type(node) is _SCALAR else None
+
+
+class Builder:
+    """Makes mappings, lists and text out of nodes; tells duplicate keys and unknown tags as it meets them.
+
+    one source, one builder. shift: lines before the text, when it was cut out of a larger one.
+    """
+
+    def __init__(self, source: str, findings: Findings, shift: int = 0) -> None:
+        self.source, self.findings, self.shift = source, findings, shift
+        self._open: set[int] = set()
+        self._made: dict[int, tuple[Any, int]] = {}
+        self._weight = 0
+
+    def build(self, node: Any, where: Where | None) -> Any:
+        """Return the value of a document without aliases; see `build_shared` for others."""
+        kind = type(node)
+        if node.tag is not None:
+            self._check_tag(node, where)
+        if kind is _SCALAR:
+            return scalar(node)
+        if kind is _LIST:
+            build = self.build
+            return [build(each, (where, at, "")) for at, each in enumerate(node.value)]
+        return self._mapping(node, where, self.build)
+
+    def build_shared(self, node: Any, where: Where | None) -> Any:
+        """Return the value of a document with aliases: what two places share is made once.
+
+        Refuses a value that contains itself, and aliases that multiply each other past TOO_MANY values.
+        """
+        known = self._made.get(id(node))
+        if known is not None:
+            self._weight += known[1]
+            if self._weight > TOO_MANY:
+                raise SyntaxProblem(f"aliases expand to more than {TOO_MANY} values", mark_of(node))
+            return known[0]
+        if id(node) in self._open:
+            raise SyntaxProblem("an alias names a value that it stands in", mark_of(node))
+        self._open.add(id(node))
+        before = self._weight
+        self._weight += 1
+        value = self._build_children(node, where)
+        self._open.discard(id(node))
+        self._made[id(node)] = value, self._weight - before
+        return value
+
+    def _build_children(self, node: Any, where: Where | None) -> Any:
+        if node.tag is not None:
+            self._check_tag(node, where)
+        if type(node) is _SCALAR:
+            return scalar(node)
+        if type(node) is _LIST:
+            return [self.build_shared(each, (where, at, "")) for at, each in enumerate(node.value)]
+        merged = self._merged(node, where)
+        return {**merged, **self._mapping(node, where, self.build_shared)}
+
+    def _mapping(self, node: Any, where: Where | None, build: Callable[[Any, Where], Any]) -> dict[str, Any]:
+        """Make a mapping; the first of two equal keys stays, and the second is told."""
+        values: dict[str, Any] = {}
+        for key_node, each in node.value:
+            key = key_of(key_node)
+            if key is None:
+                self._tell(key_node, where, "a list or a mapping where a name is expected")
+            elif key == "<<" and key_node.style == "":
+                self._check_merge(each, where)
+            elif key in values:
+                self._tell(key_node, (where, key, key), self._duplicate(node, key))
+            else:
+                values[key] = build(each, (where, key, key))
+        return values
+
+    def _duplicate(self, node: Any, key: str) -> str:
+        """Say where a duplicate key stands already."""
+        first = next(key_node for key_node, _ in node.value if key_of(key_node) == key)
+        return f'duplicate key "{key}"; it stands in line {mark_of(first)[0] + self.shift} already'
+
+    def _merged(self, node: Any, where: Where | None) -> dict[str, Any]:
+        """Return what the merge keys (`<<: *other`) of a mapping bring in; earlier ones win."""
+        values: dict[str, Any] = {}
+        for key_node, each in node.value:
+            if key_of(key_node) == "<<" and key_node.style == "":
+                for source in each.value if type(each) is _LIST else [each]:
+                    brought = self.build_shared(source, where) if type(source) is _MAPPING else {}
+                    values = {**brought, **values}
+        return values
+
+    def _check_merge(self, node: Any, where: Where | None) -> None:
+        parts = node.value if type(node) is _LIST else [node]
+        if any(type(part) is not _MAPPING for part in parts):
+            self._tell(node, where, "<< takes a mapping, or a list of mappings")
+
+    def _check_tag(self, node: Any, where: Where | None) -> None:
+        if node.tag not in _KNOWN_TAGS and node.tag != "!":
+            self._tell(node, where, f'the tag "{node.tag}" is not known; write the plain value')
+
+    def _tell(self, node: Any, where: Where | None, message: str) -> None:
+        line, column = mark_of(node)
+        self.findings.error(where, message, place=Place(self.source, line + self.shift, column))
+
+
+def scalar(node: Any) -> Any:
+    """Return the value of a scalar node: text, Plain text, or None."""
+    text = node.value
+    if node.style == "":
+        if text in NULLS:
+            return None
+        if is_typed(text):
+            return Plain(text)
+    return text
+
+
+def find(root: Any, path: tuple[str | int, ...], on_key: bool) -> Mark:
+    """Return where a path stands, or the key of the deepest part of it that is there.
+
+    on_key: the key is wanted, otherwise its value (an empty value stands where its key does).
+    """
+    node, mark = root, mark_of(root)
+    for depth, part in enumerate(path):
+        key_node, inner = _step(node, part)
+        if inner is None:
+            return mark
+        mark = mark_of(key_node)
+        last = depth == len(path) - 1
+        if last and not on_key and not (type(inner) is _SCALAR and inner.value == "" and inner.style == ""):
+            mark = mark_of(inner)
+        node = inner
+    return mark
+
+
+def _step(node: Any, part: str | int) -> tuple[Any, Any]:
+    """Return the key node (the item itself in a list) and the value node below `node`, or None twice."""
+    if type(node) is _LIST and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    if type(node) is _MAPPING:
+        for key_node, each in node.value:
+            if key_of(key_node) == part:
+                return key_node, each
+        for key_node, each in node.value:  # not there itself: brought in by a merge key
+            if key_of(key_node) == "<<":
+                for source in each.value if type(each) is _LIST else [each]:
+                    found = _step(source, part) if type(source) is _MAPPING else (None, None)
+                    if found[1] is not None:
+                        return found
+    return None, None
