@@ -20,7 +20,8 @@ cdef class Request:
     cdef Span method                   # head.raw
     cdef Span host                     # canonical: lower case, no port, brackets or trailing dot; host_text
     cdef Span host_sent                # as the client wrote it, with port; head.raw or host_owner
-    cdef Span path                     # escaped, normalised; what is sent on; path_owner or head.raw
+    cdef Span path                     # escaped, normalised; what is sent on; path_owner or head.raw. Empty when
+                                       # a step took all of it away: "/" on the wire
     cdef Span routing_path             # decoded but for reserved characters; routing_owner or path
     cdef Span query                    # without the question mark; query_owner or head.raw
     cdef bint has_query                # a question mark was there
@@ -62,3 +63,8 @@ cdef class Answer:
     cdef readonly int status
     cdef readonly list headers         # [(bytes, bytes)]
     cdef readonly bytes body
+
+
+cdef Answer plain_answer(int status)                   # the phrase as body, no Content-Type
+cdef Answer error_answer(int status, bytes text)       # as Go's http.Error writes it
+cdef bint host_is_valid(Span host) noexcept nogil

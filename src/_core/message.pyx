@@ -8,6 +8,7 @@ from .head cimport (
 )
 from .netset cimport address_of_text
 from .path cimport is_plain, normalised, routed, sanitized
+from .phrase cimport phrase_of
 from .span cimport Span, bytes_of, find_byte, lower, same_folded, span_of, span_of_bytes
 
 cdef unsigned char[256] HOST_CHAR      # 1: allowed in a Host field; the list is Go's httpguts.ValidHostHeader
@@ -36,6 +37,17 @@ cdef class Answer:
         self.status = status
         self.headers = [(bytes(name), bytes(value)) for name, value in headers]
         self.body = body
+
+
+cdef Answer plain_answer(int status):
+    """Answer with the phrase of *status* as body and nothing else, as Traefik's own handlers do."""
+    return Answer(status, (), phrase_of(status))
+
+
+cdef Answer error_answer(int status, bytes text):
+    """Answer with *text* and a line end, in the form of Go's http.Error."""
+    return Answer(status, ((b"Content-Type", b"text/plain; charset=utf-8"),
+                           (b"X-Content-Type-Options", b"nosniff")), text + b"\n")
 
 
 cdef class Request:
@@ -193,8 +205,8 @@ cdef class Request:
 
     cdef int set_host(self, bytes host) except -1:
         """Put another host in place, in the Host field too. ValueError when it is none."""
-        if not host_is_valid(span_of_bytes(host)):
-            raise ValueError(f"{host!r} is not a host")
+        if not host or not host_is_valid(span_of_bytes(host)):
+            raise ValueError(f'"{host.decode("latin-1")}" is not a host')
         self.head.set_owned(b"Host", host)
         self.host_owner = host
         self.host_sent = span_of_bytes(host)
@@ -205,12 +217,12 @@ cdef class Request:
     cdef int set_field(self, bytes name, bytes value) except -1:
         """Set one field, or cut it when *value* is empty; Host and X-Forwarded-For keep their meaning.
 
-        ValueError for a field that tells how long the body is.
+        ValueError for a field that tells how long the body is, and for a Host that is none.
         """
         cdef bytes lowered = name.lower()
         if lowered in (b"content-length", b"transfer-encoding"):
             raise ValueError(f"{name.decode('latin-1')} belongs to the proxy: it tells where the body ends")
-        if lowered == b"host" and value:
+        if lowered == b"host":
             return self.set_host(value)
         if lowered == b"x-forwarded-for":
             self.no_forwarded_for = not value
@@ -318,6 +330,15 @@ cdef class Response:
         self.head.clear()
         self.is_ours = False
         self.over = False
+
+    @staticmethod
+    def of(bytes data not None):
+        """Make a Response of the raw bytes of a head. ValueError when it is refused, or not whole. For tests."""
+        cdef Response response = Response.__new__(Response)
+        response.head = Head.of_response(data)
+        if response.head is None:
+            raise ValueError("the head is not whole")
+        return response
 
     cdef int alive(self) except -1:
         if self.over:

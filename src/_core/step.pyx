@@ -1,5 +1,7 @@
 """Steps and pipelines: what stands between a matched route and its service."""
 
+cdef dict VERDICT_NAMES = {NEXT: "next", ANSWER: "answer", PARK: "park"}
+
 
 cdef class Step:
     """One middleware of a route, compiled: looks at a head and answers a verdict, never waits.
@@ -19,6 +21,16 @@ cdef class Step:
 
     cdef Verdict on_response(self, Request request, Response response) except FAULT:
         return NEXT
+
+    # -------- for tests
+
+    def run_request(self, Request request not None):
+        """Let the step look at a request: (verdict, answer or None), the verdict as its name in small letters."""
+        return VERDICT_NAMES[self.on_request(request)], request.answer
+
+    def run_response(self, Request request not None, Response response not None):
+        """Let the step look at a response; returns the verdict as its name in small letters."""
+        return VERDICT_NAMES[self.on_response(request, response)]
 
 
 cdef class Pipeline:
