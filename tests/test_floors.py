@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span tally deadline llhttp shared
+span phrase tally deadline llhttp shared
 
 head hello proxyline netset path pool target
 
@@ -35,9 +35,10 @@ downstream
 PYTHON = """
 errors regex
 
-config.schema config.values config.decode config.static config.middlewares config.http config.tcp config.udp
-config.tls config.dynamic config.sources config.merge config.delta
-rules.syntax rules.parse rules.compile
+config.findings config.schema config.values config.yamltext config.tomltext config.decode
+config.static config.middlewares config.http config.tcp config.udp config.tls config.dynamic
+config.sources config.merge config.delta
+rules.syntax rules.keys rules.parse rules.compile
 
 plugins.api plugins.load
 providers.base providers.file
