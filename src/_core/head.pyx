@@ -531,8 +531,11 @@ cdef class Head:
         for i in range(self.scan.count):
             field = &self.scan.fields[i]
             if not field.flags & CUT:
-                name = PyBytes_FromStringAndSize(field.name, field.name_size)
-                if not field.flags & OURS:
+                # Made empty: a bytes made of one known byte is shared by all of Python, not ours to spell in.
+                name = PyBytes_FromStringAndSize(NULL, field.name_size)
+                if field.flags & OURS:
+                    memcpy(PyBytes_AS_STRING(name), field.name, field.name_size)
+                else:
                     spell(PyBytes_AS_STRING(name), field.name, field.name_size)
                 out.append((name, bytes_of(value_of(field))))
         return out
