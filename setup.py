@@ -31,6 +31,7 @@ MODULES = (
     "message",
     "step",
     "balance",
+    "rule",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

@@ -1,0 +1,24 @@
+# A rule as a flat program of tests with two jumps.
+
+from .message cimport Request
+
+
+cdef struct Op:
+    int kind                   # a Kind of rule.pyx
+    int on_true                # index of a later op, MATCH or MISS
+    int on_false
+    unsigned int name_size
+    unsigned int text_size
+    const char* name           # borrowed: behind the ops in the same block
+    const char* text           # likewise
+    void* held                 # borrowed from Rule.held: a pattern's search, or a NetSet; NULL for the rest
+
+
+cdef class Rule:
+    cdef Op* ops               # owned: one block of ops and the text behind them, so that a rule is near itself
+    cdef int count
+    cdef tuple held            # owns what ops hold
+    cdef readonly str text     # as written
+    cdef readonly tuple keys   # where a table files the rule
+
+    cdef bint matches(self, Request request) noexcept
