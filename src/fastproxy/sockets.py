@@ -1,0 +1,121 @@
+"""Listening sockets: one for each entry point and worker, made by the supervisor and kept for its whole life.
+
+All sockets of one address have SO_REUSEPORT, so the kernel spreads new connections over the workers. A socket
+stays open when its worker dies: its successor takes what waits in the backlog. Closing one loses what waits.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+
+from .config.static import EntryPoint
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; the system cuts it to net.core.somaxconn."""
+
+Listeners = dict[str, list[socket.socket]]
+"""Entry point -> one listening socket for each worker slot."""
+
+
+class BindError(Exception):
+    """An entry point that cannot listen. The message names it, its address and the reason."""
+
+
+def bind_all(entry_points: Mapping[str, EntryPoint], slots: int) -> Listeners:
+    """Listen on every entry point, once for each slot. BindError if one cannot; then none is left open."""
+    bound: Listeners = {}
+    try:
+        for name, point in entry_points.items():
+            bound[name] = []
+            _bind(name, point, slots, bound[name])
+    except BaseException:
+        close_all(bound)
+        raise
+    return bound
+
+
+def close_all(listeners: Listeners) -> None:
+    """Close every socket; what waits in a backlog is reset."""
+    for sockets in listeners.values():
+        for each in sockets:
+            each.close()
+
+
+def shown_address(listener: socket.socket) -> str:
+    """Return where a socket listens, `127.0.0.1:8080` or `[::]:8080`: with the port that the system chose."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(name: str, point: EntryPoint, slots: int, into: list[socket.socket]) -> None:
+    """Append `slots` listening sockets of one entry point to `into`."""
+    try:
+        family, address = _resolved(point.location.host, point.location.port)
+        if address[1] and not point.reuse_port:
+            _refuse_company(family, address)
+        for _ in range(slots):
+            into.append(_bound(family, address))
+            address = into[0].getsockname()  # port 0 is chosen once, by the first
+        for each in into:
+            each.listen(BACKLOG)
+    except OSError as error:
+        where = f"entryPoints.{name}.address: cannot listen on {point.address}"
+        raise BindError(f"{where}: {_reason(error)}") from None
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple]:
+    """Return family and address to bind. An empty host: all addresses, of both families if there are both."""
+    if not host:
+        return (socket.AF_INET6, ("::", port)) if _has_ipv6() else (socket.AF_INET, ("0.0.0.0", port))
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # As in Go: a name is bound at one of its addresses, the IPv4 one if there is one.
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, address
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _refuse_company(family: socket.AddressFamily, address: tuple) -> None:
+    """Raise OSError if anybody listens there, even a second fastproxy, which SO_REUSEPORT would let in."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        _prepare(probe)
+        probe.bind(address)
+
+
+def _bound(family: socket.AddressFamily, address: tuple) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _prepare(made)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
+        made.setblocking(False)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _prepare(made: socket.socket) -> None:
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if made.family == socket.AF_INET6:
+        # The system's default differs from machine to machine; [::] takes IPv4 too, as in Go.
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+
+def _reason(error: OSError) -> str:
+    """Say why, and what to do about the two usual reasons."""
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; stop who has it, choose another port, or set reusePort in both"
+    if error.errno == errno.EACCES:
+        return f"permission denied; user {os.getuid()} needs CAP_NET_BIND_SERVICE for a port below 1024"
+    if isinstance(error, socket.gaierror):
+        return "the host cannot be resolved"
+    return (error.strerror or str(error)).lower()
