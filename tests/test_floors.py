@@ -43,9 +43,10 @@ rules.syntax rules.keys rules.parse rules.compile
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.accesslog observe.metrics
-workers listeners
+loops shared sockets pipe listeners
 
 middlewares watcher
+reloads workers
 
 build.runtime build.estate build.rules build.middlewares build.services build.certificates build.routers
 build.snapshot
@@ -54,13 +55,13 @@ switcher health api
 
 app whoami demo
 
-. cli __main__
+. worker supervisor check serve cli __main__
 """
 
 # Doors: what is named before the colon is imported by what is named after it, and by nobody else.
 DOORS = {
     "_core": ("build.", "switcher", "listeners"),
-    "app": (".", "cli", "workers"),
+    "app": (".", "worker"),
     "re2": ("regex",),
 }
 
