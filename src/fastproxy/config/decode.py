@@ -11,7 +11,7 @@ from typing import get_type_hints as hints_of
 
 import msgspec
 
-from .findings import Findings, Where, unknown
+from .findings import Findings, Where, nearest, unknown
 from .schema import Choice, Reads, Section
 from .values import boolean, integer, natural
 
@@ -255,19 +255,19 @@ def read_options(
 ) -> tuple[dict[str, Any], set[str]]:
     """Read the options of one section.
 
-    Returns the values by attribute, and the lower-cased names that were written and gave none.
+    Returns the values by attribute, and lower-cased names that were written, or meant, and gave none.
     """
     values: dict[str, Any] = {}
+    refused: set[str] = set()  # attributes
     failed: set[str] = set()
     options = plan.options
     for key, each in value.items():
         option = options.get(key) or options.get(key.lower())
         if option is None:
-            if _tell_unknown(plan, key, (where, key, key), findings):
-                failed.add(key.lower())
+            failed.update(_tell_unknown(plan, key, (where, key, key), findings))
             continue
         here = (where, key, option.name)
-        if option.attribute in values or option.name.lower() in failed:
+        if option.attribute in values or option.attribute in refused:
             findings.error(here, f'duplicate key: "{key}" says {option.name} a second time', on_key=True)
             continue
         if option.of_section is not None and _declares_nothing(each, option.of_section, here, findings):
@@ -276,6 +276,7 @@ def read_options(
             continue
         result = option.read(each, here, findings)
         if result is REFUSED:
+            refused.add(option.attribute)
             failed.add(option.name.lower())
         else:
             values[option.attribute] = result
@@ -292,26 +293,31 @@ def _declares_nothing(value: Any, section: type[Section], where: Where, findings
     return False
 
 
-def _tell_unknown(plan: Plan, key: str, where: Where, findings: Findings) -> bool:
-    """Tell that a name is not supported yet, has no effect, or is unknown; return if it is an error."""
-    if key.lower() in plan.not_yet:
-        named = (where[0], where[1], plan.not_yet[key.lower()])
-        findings.error(named, "not supported yet", on_key=True)
-    elif key.lower() in plan.without_effect:
-        named = (where[0], where[1], plan.without_effect[key.lower()])
+def _tell_unknown(plan: Plan, key: str, where: Where, findings: Findings) -> tuple[str, ...]:
+    """Tell that a name is not supported yet, has no effect, or is unknown.
+
+    Returns the lower-cased names that need not be missed: itself, and the one that was probably meant.
+    """
+    folded = key.lower()
+    if folded in plan.not_yet:
+        findings.error((where[0], key, plan.not_yet[folded]), "not supported yet", on_key=True)
+        return (folded,)
+    if folded in plan.without_effect:
+        named = (where[0], key, plan.without_effect[folded])
         findings.warning(named, "has no effect, as in Traefik v3; take it out", on_key=True)
-        return False
-    else:
-        findings.error(where, unknown("option", key, plan.names()), on_key=True)
-    return True
+        return ()
+    names = plan.names()
+    findings.error(where, unknown("option", key, names), on_key=True)
+    return (folded, nearest(key, names).lower())
 
 
 def _tell_mistakes(
     made: Section, value: Mapping[str, Any], failed: set[str], where: Where, findings: Findings
 ) -> None:
     """Tell what the section says about itself, but not about options that were told already."""
-    written = {key.lower(): key for key in value}
+    written: dict[str, str] = {}
     for option, message in made.mistakes():
+        written = written or {key.lower(): key for key in value}
         first, *rest = option.split(".", 1)
         if (not option and failed) or first.lower() in failed:
             continue

@@ -6,7 +6,7 @@ The messages say what was found and what is allowed; the place is added by whoev
 import ipaddress
 import re
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from ..regex import compile_pattern
 from .schema import Reads
@@ -33,6 +33,9 @@ _PARTS = re.compile(_PART, re.ASCII)
 _DURATION = re.compile(rf"[-+]?(?:{_PART})+", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
+_PLAIN_URL = re.compile(
+    r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::([1-9]\d{0,4}))?(?:/[!-~]*)?", re.ASCII
+)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", re.ASCII)
 
 # What Go's strconv.ParseBool takes, and nothing else.
@@ -271,7 +274,8 @@ def server_url(text: str) -> str:
         raise ValueError(f'"{text}" has the scheme {scheme!r}; a server is http, https or unix')
     if scheme == "unix":
         return _unix_url(text, rest)
-    _checked_host(text)
+    if not _has_plain_host(text):
+        _check_host(text)
     return text
 
 
@@ -290,8 +294,14 @@ def _unix_url(text: str, rest: str) -> str:
     return text
 
 
-def _checked_host(text: str) -> SplitResult:
-    """Split an http or https URL; raises ValueError if its host or port cannot be used."""
+def _has_plain_host(text: str) -> bool:
+    """Tell at once that a URL is one of the common kind, a name or IPv4 address and a port; most are."""
+    found = _PLAIN_URL.fullmatch(text)
+    return found is not None and int(found[1] or 80) < 65536
+
+
+def _check_host(text: str) -> None:
+    """Raise ValueError if the host or port of an http or https URL cannot be used."""
     if any(character <= " " or character == "\x7f" for character in text):
         raise ValueError(f"{text!r} holds white space or a control character, which no URL may")
     try:
@@ -303,7 +313,6 @@ def _checked_host(text: str) -> SplitResult:
         raise ValueError(f'"{text}" is the URL of a server without a host; write "http://host:port"')
     if port == 0:
         raise ValueError(f'"{text}" has port 0; a server has a port from 1 to 65535')
-    return parts
 
 
 def not_negative(text: str) -> int:

@@ -17,8 +17,8 @@ from .values import NULLS, Plain, is_typed
 TOO_MANY = 1_000_000
 """Values that a document with aliases may expand to; one that aliases multiply past that is refused."""
 
-# Where a node may begin, the sign, and what libyaml takes for a name; so `a && b` in a rule is none.
-_ANCHOR = re.compile(r"(?:^|[\s\[{,:])&[A-Za-z0-9_-]", re.MULTILINE)
+_ANCHOR = re.compile(r"&[A-Za-z0-9_-]")  # what libyaml takes for a name; so `a && b` in a rule is none
+_BEFORE_NODE = frozenset(" \n\r\t[{,:")  # where a node, and so its anchor, may begin; or at the very start
 
 _SCALAR, _LIST, _MAPPING = yaml.ScalarNode, yaml.SequenceNode, yaml.MappingNode
 _KNOWN_TAGS = frozenset(
@@ -78,7 +78,10 @@ def _mark_at(text: str, position: int) -> Mark:
 
 def has_anchors(text: str) -> bool:
     """Tell whether the document may hold anchors, and so aliases. Errs on the side of yes."""
-    return "&" in text and _ANCHOR.search(text) is not None
+    starts = (found.start() for found in _ANCHOR.finditer(text))
+    return any(
+        start == 0 or text[start - 1] in _BEFORE_NODE or ord(text[start - 1]) > 127 for start in starts
+    )
 
 
 def mark_of(node: Any) -> Mark:
@@ -169,11 +172,8 @@ class Builder:
     def _merged(self, node: Any, where: Where | None) -> dict[str, Any]:
         """Return what the merge keys (`<<: *other`) of a mapping bring in; earlier ones win."""
         values: dict[str, Any] = {}
-        for key_node, each in node.value:
-            if key_of(key_node) == "<<" and key_node.style == "":
-                for source in each.value if type(each) is _LIST else [each]:
-                    brought = self.build_shared(source, where) if type(source) is _MAPPING else {}
-                    values = {**brought, **values}
+        for source in merge_sources(node):
+            values = {**self.build_shared(source, where), **values}
         return values
 
     def _check_merge(self, node: Any, where: Where | None) -> None:
@@ -201,36 +201,56 @@ def scalar(node: Any) -> Any:
     return text
 
 
-def find(root: Any, path: tuple[str | int, ...], on_key: bool) -> Mark:
-    """Return where a path stands, or the key of the deepest part of it that is there.
+class Places:
+    """Where keys and values stand below one node."""
 
-    on_key: the key is wanted, otherwise its value (an empty value stands where its key does).
-    """
-    node, mark = root, mark_of(root)
-    for depth, part in enumerate(path):
-        key_node, inner = _step(node, part)
-        if inner is None:
-            return mark
-        mark = mark_of(key_node)
-        last = depth == len(path) - 1
-        if last and not on_key and not (type(inner) is _SCALAR and inner.value == "" and inner.style == ""):
-            mark = mark_of(inner)
-        node = inner
-    return mark
+    def __init__(self, root: Any, key_mark: Mark | None = None) -> None:
+        self._root, self._key_mark = root, key_mark or mark_of(root)
+        self._children: dict[int, dict[str | int, tuple[Any, Any]]] = {}
 
+    def find(self, path: tuple[str | int, ...], on_key: bool) -> Mark:
+        """Return where a path stands, or the key of the deepest part of it that is there.
 
-def _step(node: Any, part: str | int) -> tuple[Any, Any]:
-    """Return the key node (the item itself in a list) and the value node below `node`, or None twice."""
-    if type(node) is _LIST and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    if type(node) is _MAPPING:
+        on_key: the key is wanted, otherwise its value (an empty value stands where its key does).
+        """
+        node, mark = self._root, self._key_mark
+        for part in path:
+            found = self._below(node).get(part)
+            if found is None:
+                return mark
+            mark, node = mark_of(found[0]), found[1]
+        is_empty = type(node) is _SCALAR and node.value == "" and node.style == ""
+        return mark if on_key or is_empty else mark_of(node)
+
+    def _below(self, node: Any) -> dict[str | int, tuple[Any, Any]]:
+        """Return key node (in a list: the item) and value node of everything directly below `node`."""
+        known = self._children.get(id(node))
+        if known is None:
+            known = self._children[id(node)] = self._look_below(node)
+        return known
+
+    def _look_below(self, node: Any) -> dict[str | int, tuple[Any, Any]]:
+        if type(node) is _LIST:
+            return {at: (each, each) for at, each in enumerate(node.value)}
+        if type(node) is not _MAPPING:
+            return {}
+        children: dict[str | int, tuple[Any, Any]] = {}
         for key_node, each in node.value:
-            if key_of(key_node) == part:
-                return key_node, each
-        for key_node, each in node.value:  # not there itself: brought in by a merge key
-            if key_of(key_node) == "<<":
-                for source in each.value if type(each) is _LIST else [each]:
-                    found = _step(source, part) if type(source) is _MAPPING else (None, None)
-                    if found[1] is not None:
-                        return found
-    return None, None
+            key = key_of(key_node)
+            if key is not None:
+                children.setdefault(key, (key_node, each))
+        for source in merge_sources(node):
+            for name, found in self._below(source).items():
+                children.setdefault(name, found)
+        return children
+
+
+def merge_sources(node: Any) -> list[Any]:
+    """Return the mappings that the merge keys (`<<: *other`) of a mapping name."""
+    sources: list[Any] = []
+    for key_node, each in node.value:
+        if key_of(key_node) == "<<" and key_node.style == "":
+            sources += [
+                part for part in (each.value if type(each) is _LIST else [each]) if type(part) is _MAPPING
+            ]
+    return sources

@@ -1,0 +1,263 @@
+"""A dynamic document: text in, Configuration out, with every problem; unchanged objects come out the same.
+
+A document is refused as a whole when its text cannot be read, holds a key twice, or has a section that is
+none. Everything else is the matter of the one object that it stands in: that is broken, the others live.
+"""
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from ..errors import Problem
+from .blocks import Block, Blocks, Cut, NotInBlocks
+from .decode import Option, Reader, plan_of, section_reader
+from .dynamic import Configuration
+from .findings import Findings, Where, shown_path, unknown
+from .http import HttpConfiguration
+from .static import StaticConfiguration
+from .texts import TEMPLATE, Format, load
+
+_NOT_YET = {"tcp": "tcp", "udp": "udp", "tls": "tls"}
+_STATIC_ROOTS = frozenset(name.lower() for name in plan_of(StaticConfiguration).names())
+
+
+class Reading(NamedTuple):
+    """What came of one text."""
+
+    configuration: Configuration | None
+    """None: the document is refused as a whole."""
+
+    problems: list[Problem]
+    """All of them, sorted by place; also those that only break one object, and warnings."""
+
+
+class Named(NamedTuple):
+    """One object of a section: `routers.shop`. Either `made` is there, or the reason why not."""
+
+    name: str
+    made: Any
+    reason: str
+
+
+# --- one object -------------------------------------------------------------------------------------------
+
+
+def read_named(reader: Reader, name: str, value: Any, where: Where, findings: Findings) -> Named:
+    """Read one named object by itself."""
+    here: Where = (where, name, name)
+    first, errors = len(findings.found), findings.errors
+    if "@" in name:
+        findings.error(
+            here, f'"{name}" holds an @, which stands before the provider in references', on_key=True
+        )
+    made = reader(value, here, findings)
+    if findings.errors == errors:
+        return Named(name, made, "")
+    return Named(name, None, _reason(findings, first, here))
+
+
+def _reason(findings: Findings, first: int, here: Where) -> str:
+    """Say in one line why an object is broken: its errors, with their places in it."""
+    told = []
+    for found in findings.found[first:]:
+        if found.severity == "error":
+            path = shown_path(found.where, below=here)
+            told.append(f"{path}: {found.message}" if path else found.message)
+    return "; ".join(told)
+
+
+# --- the whole document -----------------------------------------------------------------------------------
+
+
+class _Collector:
+    """Gathers named objects into a Configuration."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, Any]] = {}
+        self.broken: dict[str, dict[str, str]] = {}
+
+    def add(self, option: Option, objects: list[Named]) -> None:
+        """Add the objects of one section of `http`."""
+        broken = {each.name: each.reason for each in objects if each.reason}
+        self.made[option.attribute] = {each.name: each.made for each in objects if not each.reason}
+        if broken:
+            self.broken[f"http.{option.name}"] = broken
+
+    def configuration(self) -> Configuration:
+        """Return everything that was added."""
+        return Configuration(http=HttpConfiguration(**self.made), broken=self.broken)
+
+
+def http_sections() -> Iterator[tuple[Option, Reader]]:
+    """Yield the sections of named objects in `http`, each with the reader of its objects."""
+    plan = plan_of(HttpConfiguration)
+    for option in dict.fromkeys(plan.options.values()):
+        assert option.of_map is not None
+        yield option, section_reader(option.of_map)
+
+
+_SECTIONS = {option.name.lower(): (option, reader) for option, reader in http_sections()}
+
+
+def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
+    """Read a whole dynamic document. None: it is refused, and the findings say why."""
+    collector, refused = _Collector(), False
+    for key, value in raw.items():
+        where: Where = (None, key, key.lower())
+        if key.lower() == "http":
+            refused |= not _decode_http(value, (None, key, "http"), collector, findings)
+        elif key.lower() in _NOT_YET:
+            findings.error(where, "not supported yet", on_key=True)
+        elif key.lower() not in _STATIC_ROOTS and not key.startswith("x-"):
+            findings.error((None, key, key), unknown("section", key, ("http", *_NOT_YET)), on_key=True)
+            refused = True
+    return None if refused else collector.configuration()
+
+
+def _decode_http(value: Any, where: Where, collector: _Collector, findings: Findings) -> bool:
+    """Read the `http` section; return whether it can be used at all."""
+    sections = _mapping(value, where, findings)
+    usable = sections is not None
+    for key, objects in (sections or {}).items():
+        section = _SECTIONS.get(key.lower())
+        if section is None:
+            names = (option.name for option, _ in _SECTIONS.values())
+            findings.error((where, key, key), unknown("section", key, names), on_key=True)
+            usable = False
+            continue
+        option, reader = section
+        here = (where, key, option.name)
+        named = _mapping(objects, here, findings)
+        if named is None or option.attribute in collector.made:
+            if named is not None:
+                findings.error(here, f'duplicate key: "{key}" says {option.name} a second time', on_key=True)
+            usable = False
+            continue
+        collector.add(
+            option, [read_named(reader, name, each, here, findings) for name, each in named.items()]
+        )
+    return usable
+
+
+def _mapping(value: Any, where: Where, findings: Findings) -> dict[str, Any] | None:
+    """Return a section as a mapping; empty, with a warning, if it declares nothing; None if it is none."""
+    if value is None or value == {}:
+        findings.warning(where, "is empty and declares nothing", on_key=True)
+        return {}
+    if isinstance(value, dict):
+        return value
+    findings.error(where, "a mapping is expected here")
+    return None
+
+
+def read_whole(text: str, source: str) -> Reading:
+    """Read a document without looking back at earlier ones."""
+    findings = Findings()
+    if TEMPLATE in text:
+        return Reading(None, _template_problems(text, source))
+    loaded = load(text, source, findings)
+    if loaded.raw is None:
+        return Reading(None, findings.problems(loaded.locate))
+    spoilt = findings.errors > 0
+    configuration = decode(loaded.raw, findings)
+    return Reading(None if spoilt else configuration, findings.problems(loaded.locate))
+
+
+def _template_problems(text: str, source: str) -> list[Problem]:
+    """Tell the first Go template of each line; what it would make is not known, so nothing else is told."""
+    return [
+        Problem(
+            source=source,
+            line=number,
+            column=line.index(TEMPLATE) + 1,
+            message="Go templates ({{ }}) are not supported yet; write what the template would give",
+        )
+        for number, line in enumerate(text.splitlines(), 1)
+        if TEMPLATE in line
+    ]
+
+
+# --- the same document again and again --------------------------------------------------------------------
+
+
+class Document:
+    """One file, read again whenever it changed. Not to be shared between threads without a lock.
+
+    What did not change since the last reading is neither parsed nor decoded again, and comes out as the same
+    object: a change of one router out of 10 000 costs a twentieth of the first reading.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._blocks = Blocks(tuple(option.name for option, _ in _SECTIONS.values()), _read_entry)
+        self._last: Configuration | None = None
+
+    def read(self, text: str) -> Reading:
+        """Read the text that the file has now. Never raises for what is in it."""
+        with quiet_collector():
+            reading = self._read(text)
+        if reading.configuration is not None:
+            self._last = reading.configuration
+        return reading
+
+    def _read(self, text: str) -> Reading:
+        if Format.of(self.source) is not Format.TOML and TEMPLATE not in text:
+            try:
+                return self._read_in_blocks(text)
+            except NotInBlocks:
+                pass
+        reading = read_whole(text, self.source)
+        if reading.configuration is None or self._last is None:
+            return reading
+        return reading._replace(configuration=with_same_objects(self._last, reading.configuration))
+
+    def _read_in_blocks(self, text: str) -> Reading:
+        collector, problems = _Collector(), list[Problem]()
+        for cut, blocks in self._blocks.read(text, self.source):
+            if len({block.name for block in blocks}) != len(blocks):
+                raise NotInBlocks  # a name stands twice: the whole reading tells where
+            option, _ = _SECTIONS[cut.section.lower()]
+            collector.add(option, [block.made for block in blocks])
+            if any(block.problems for block in blocks):
+                problems += _shifted(cut, blocks)
+        return Reading(collector.configuration(), sorted(problems))
+
+
+def _read_entry(section: str, name: str, value: Any, findings: Findings) -> Named:
+    option, reader = _SECTIONS[section.lower()]
+    return read_named(reader, name, value, ((None, "http", "http"), section, option.name), findings)
+
+
+def _shifted(cut: Cut, blocks: list[Block]) -> Iterator[Problem]:
+    """Yield the problems of blocks with the lines that they have in the document."""
+    for line, block in zip(cut.lines(), blocks, strict=True):
+        for problem in block.problems:
+            yield structs.replace(problem, line=problem.line + line - 1)
+
+
+def with_same_objects(old: Configuration, new: Configuration) -> Configuration:
+    """Return `new` with the objects of `old` in place of equal ones."""
+    tables: dict[str, dict[str, Any]] = {}
+    for attribute in HttpConfiguration.__struct_fields__:
+        before, now = getattr(old.http, attribute), getattr(new.http, attribute)
+        tables[attribute] = {
+            name: before[name] if name in before and before[name] == each else each
+            for name, each in now.items()
+        }
+    return Configuration(http=HttpConfiguration(**tables), broken=new.broken)
+
+
+@contextmanager
+def quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector away while many small objects are made that all stay: it would look at each
+    again and again (a large document is read in a quarter of the time)."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
