@@ -24,6 +24,7 @@ MODULES = (
     "span",
     "phrase",
     "netset",
+    "index",
     "path",
     "head",
     "pool",
@@ -32,6 +33,7 @@ MODULES = (
     "step",
     "balance",
     "rule",
+    "table",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase tally deadline llhttp shared
 
-head hello proxyline netset path pool target
+head hello proxyline netset index path pool target
 
 message framing
 

@@ -1,5 +1,7 @@
 # A rule as a flat program of tests with two jumps.
 
+cimport cython
+
 from .message cimport Request
 
 
@@ -14,6 +16,7 @@ cdef struct Op:
     void* held                 # borrowed from Rule.held: a pattern's search, or a NetSet; NULL for the rest
 
 
+@cython.final
 cdef class Rule:
     cdef Op* ops               # owned: one block of ops and the text behind them, so that a rule is near itself
     cdef int count
