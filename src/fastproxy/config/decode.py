@@ -18,8 +18,8 @@ from .values import boolean, integer, natural
 REFUSED: Final = object()
 """What a reader returns when it has told a mistake instead of making a value."""
 
-Reader = Callable[[Any, Where, "Findings"], Any]
-"""(value of the document, its place, where mistakes go) -> value or REFUSED."""
+Reader = Callable[[Any, Any, Findings], Any]
+"""(value of the document, its place: Where, where mistakes go) -> value or REFUSED."""
 
 
 # --- readers of single values -----------------------------------------------------------------------------
@@ -148,8 +148,11 @@ class Option(NamedTuple):
     """The type of the section that it holds, if it holds one."""
     takes_flag_value: bool
     """Whether a flag of this name is followed by a value: not so for booleans and sections."""
+    is_map: bool
+    """Whether its keys are names of the user."""
     of_map: type[Section] | None
-    """The type of the sections in the mapping that it holds, if it holds a mapping of sections."""
+    """The type of the sections in that mapping, if they are sections."""
+    is_list: bool
 
 
 class Plan(NamedTuple):
@@ -184,7 +187,17 @@ def _make_plan(section: type[Section]) -> Plan:
         name = field.encode_name
         hint = hints[field.name]
         inner, of_map = _section_in(hint), _section_in(hint, of_map=True)
-        option = Option(field.name, name, _reader(hint), inner, not inner and hint is not bool, of_map)
+        kinds = {get_origin(each) for each in (hint, *get_args(hint))}
+        option = Option(
+            attribute=field.name,
+            name=name,
+            read=_reader(hint),
+            of_section=inner,
+            takes_flag_value=not inner and hint is not bool,
+            is_map=dict in kinds,
+            of_map=of_map,
+            is_list=tuple in kinds,
+        )
         options[name] = options[name.lower()] = option
     return Plan(options, _folded(section.NOT_YET), _folded(section.WITHOUT_EFFECT))
 
@@ -318,11 +331,13 @@ def _tell_mistakes(
     written: dict[str, str] = {}
     for option, message in made.mistakes():
         written = written or {key.lower(): key for key in value}
-        first, *rest = option.split(".", 1)
-        if (not option and failed) or first.lower() in failed:
+        first, *rest = (option,) if isinstance(option, str) else option
+        if (not first and failed) or first.lower() in failed:
             continue
-        if not option or first.lower() not in written:
-            findings.error((where, "", first) if option else where, message, on_key=True)
+        if not first or first.lower() not in written:
+            findings.error((where, "", first) if first else where, message, on_key=True)
             continue
         here: Where = (where, written[first.lower()], first)
-        findings.error((here, rest[0], rest[0]) if rest else here, message)
+        for each in rest:
+            here = (here, each, each)
+        findings.error(here, message)

@@ -60,9 +60,11 @@ class Findings:
         self.found.append(Found(where, on_key, message, "error", place))
         self.errors += 1
 
-    def warning(self, where: Where | None, message: str, *, on_key: bool = False) -> None:
+    def warning(
+        self, where: Where | None, message: str, *, on_key: bool = False, place: Place | None = None
+    ) -> None:
         """Add something that the user should know and that changes nothing."""
-        self.found.append(Found(where, on_key, message, "warning"))
+        self.found.append(Found(where, on_key, message, "warning", place))
 
     def problems(self, locate: Locator) -> list[Problem]:
         """Return them with their places, sorted by place."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import field
 
 from .middlewares import HttpMiddleware
-from .schema import Choice, Section
+from .schema import Choice, Mistake, Section
 from .static import FLUSH_INTERVAL, ForwardingTimeouts
 from .values import Nanoseconds, ServerURL
 
@@ -37,7 +37,7 @@ class HttpRouter(Section, frozen=True):
     priority: int = 0
     """0: the length of the rule in bytes. May be negative."""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.rule:
             yield "rule", "missing; a router needs a rule, such as Host(`shop.example`)"
         if not self.service:
@@ -61,7 +61,7 @@ class Server(Section, frozen=True):
     preserve_path: bool = False
     """Put the path of the URL before the path of the request."""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.url:
             yield "url", "missing; a server needs one, such as http://10.0.0.7:8080"
 
@@ -98,7 +98,7 @@ class HttpService(Section, frozen=True):
 
     load_balancer: LoadBalancer | None = None
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if self.load_balancer is None:
             yield "", "the service does not have any type defined; give it a loadBalancer"
 

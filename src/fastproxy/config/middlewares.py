@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import field
 
-from .schema import Reads, Section
+from .schema import Mistake, Reads, Section
 from .values import Network, NotNegative, Regexp, Trimmed, TrimmedRegexp, integer
 
 
@@ -18,7 +18,7 @@ class AddPrefix(Section, frozen=True):
 
     prefix: str = ""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.prefix:
             yield "prefix", "missing; write what to put before the path, such as /api"
 
@@ -67,7 +67,7 @@ class RedirectScheme(Section, frozen=True):
     port: str = ""
     permanent: bool = False
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.scheme:
             yield "scheme", "missing; write https"
         if self.port and not (self.port.isascii() and self.port.isdigit() and 0 < int(self.port[:6]) < 65536):
@@ -93,7 +93,7 @@ class Headers(Section, frozen=True):
 
     custom_response_headers: dict[str, str] = {}
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.custom_request_headers and not self.custom_response_headers:
             yield "", "headers configuration not valid; set customRequestHeaders or customResponseHeaders"
         for option, fields in (
@@ -101,13 +101,13 @@ class Headers(Section, frozen=True):
             ("customResponseHeaders", self.custom_response_headers),
         ):
             for name, value in fields.items():
-                yield from _field_mistakes(f"{option}.{name}", name, value)
+                yield from _field_mistakes((option, name), name, value)
 
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def _field_mistakes(path: str, name: str, value: str) -> Iterator[tuple[str, str]]:
+def _field_mistakes(path: tuple[str, ...], name: str, value: str) -> Iterator[Mistake]:
     """Yield what makes a field unfit to be sent (RFC 9110, 5.1 and 5.5)."""
     if not name or not _TOKEN.issuperset(name):
         yield path, f'"{name}" is not the name of a header field'
@@ -129,7 +129,7 @@ class IPStrategy(Section, frozen=True):
     ipv6_subnet: int | None = None
     """Reduce IPv6 addresses to networks of this many bits, 1..128."""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if self.ipv6_subnet is not None and not 1 <= self.ipv6_subnet <= 128:
             yield "ipv6Subnet", f"{self.ipv6_subnet} is not a number of bits from 1 to 128"
 
@@ -149,7 +149,7 @@ class IPAllowList(Section, frozen=True):
     ip_strategy: IPStrategy | None = None
     reject_status_code: Annotated[int, Reads(status_code)] = 403
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.source_range:
             yield "sourceRange", "missing; list the addresses or networks to let in"
 
@@ -160,7 +160,7 @@ class IPWhiteList(Section, frozen=True):
     source_range: tuple[Network, ...] = ()
     ip_strategy: IPStrategy | None = None
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.source_range:
             yield "sourceRange", "missing; list the addresses or networks to let in"
 
@@ -208,7 +208,7 @@ class HttpMiddleware(Section, frozen=True):
         values = (getattr(self, attribute) for attribute in self.__struct_fields__)
         return next((value for value in values if value is not None), None)
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         kinds = [attribute for attribute in self.__struct_fields__ if getattr(self, attribute) is not None]
         if not kinds:
             yield (

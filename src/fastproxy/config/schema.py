@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+Mistake = tuple[str | tuple[str, ...], str]
+
 
 class Reads(msgspec.Struct, frozen=True):
     """Stands in `Annotated[type, Reads(...)]`: how the text of an option becomes its value.
@@ -44,10 +46,10 @@ class Section(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     MAY_BE_EMPTY: ClassVar[bool] = False
     """Whether `{}` and `true` declare the section with its defaults; otherwise they declare nothing."""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         """Yield (option, message) for what no single value can know; option '' is the section itself.
 
-        An option that is missing is told under its own name; so nothing is told twice when it was written and
-        could not be read.
+        A tuple of names leads further down. An option that is missing is told under its own name; so nothing
+        is told twice when it was written and could not be read.
         """
         return iter(())

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import field
 
-from .schema import Choice, Reads, Section
+from .schema import Choice, Mistake, Reads, Section
 from .values import (
     MILLISECOND,
     SECOND,
@@ -136,7 +136,7 @@ class EntryPoint(Section, frozen=True):
         """The address in parts: host (empty means all), port, protocol."""
         return split_address(self.address)
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.address:
             yield "address", 'missing; an entry point needs one, such as ":8080"'
 
@@ -158,7 +158,7 @@ class FileProvider(Section, frozen=True):
     watch: bool = True
     """Read again when something changes."""
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def mistakes(self) -> Iterator[Mistake]:
         if not self.filename and not self.directory:
             yield "", "needs a filename or a directory"
 
@@ -255,7 +255,7 @@ class Global(Section, frozen=True):
     not_append_x_forwarded_for: bool = False
 
 
-def workers(text: str) -> int:
+def worker_count(text: str) -> int:
     """Read `core.workers`: a number of at least 1, or `auto`, which is 0 here."""
     if text.lower() == "auto":
         return 0
@@ -280,7 +280,7 @@ class Core(Section, frozen=True):
 
     default_rule_syntax: Annotated[Literal["v3"], Choice(not_yet="v2")] = "v3"
 
-    workers: Annotated[int, Reads(workers)] = 0
+    workers: Annotated[int, Reads(worker_count)] = 0
     """Worker processes. 0, written `auto`: one for each usable core."""
 
     plugins: dict[str, Annotated[str, Reads(plugin_reference)]] = {}
@@ -304,6 +304,14 @@ class StaticConfiguration(Section, frozen=True):
     servers_transport: DefaultTransport = DefaultTransport()
     global_: Global = field(default=Global(), name="global")
     core: Core = Core()
+
+    def mistakes(self) -> Iterator[Mistake]:
+        seen: dict[Address, str] = {}
+        for name, point in self.entry_points.items():
+            other = seen.setdefault(point.location, name)
+            shared = point.reuse_port and self.entry_points[other].reuse_port
+            if other != name and point.location.port and not shared:
+                yield ("entryPoints", name, "address"), f'"{point.address}" is the address of {other} already'
 
     def with_implicit_entries(self) -> "StaticConfiguration":
         """Return self, or, where no entry point is declared, a copy with `http` on :80."""

@@ -33,9 +33,7 @@ _PARTS = re.compile(_PART, re.ASCII)
 _DURATION = re.compile(rf"[-+]?(?:{_PART})+", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
-_PLAIN_URL = re.compile(
-    r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::([1-9]\d{0,4}))?(?:/[!-~]*)?", re.ASCII
-)
+_PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::([1-9]\d{0,4}))?(?:/[!-~]*)?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", re.ASCII)
 
 # What Go's strconv.ParseBool takes, and nothing else.

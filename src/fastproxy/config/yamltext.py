@@ -78,10 +78,8 @@ def _mark_at(text: str, position: int) -> Mark:
 
 def has_anchors(text: str) -> bool:
     """Tell whether the document may hold anchors, and so aliases. Errs on the side of yes."""
-    starts = (found.start() for found in _ANCHOR.finditer(text))
-    return any(
-        start == 0 or text[start - 1] in _BEFORE_NODE or ord(text[start - 1]) > 127 for start in starts
-    )
+    before = (text[found.start() - 1] if found.start() else " " for found in _ANCHOR.finditer(text))
+    return any(each in _BEFORE_NODE or ord(each) > 127 for each in before)
 
 
 def mark_of(node: Any) -> Mark:
