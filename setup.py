@@ -22,18 +22,27 @@ os.chdir(Path(__file__).parent)
 # The compiled modules, ground floor first. A name left out here is a module nobody can import.
 MODULES = (
     "span",
-    "phrase",
+    "tally",
+    "deadline",
     "netset",
-    "index",
     "path",
     "head",
     "pool",
     "target",
     "message",
+    "framing",
+    "forwarded",
     "step",
     "balance",
+    "port",
+    "upstream",
     "rule",
+    "index",
     "table",
+    "snapshot",
+    "splice",
+    "exchange",
+    "downstream",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))
@@ -134,7 +143,7 @@ extensions = [
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
         extra_compile_args=["-O1", "-g"] if DEBUG else ["-O2", "-g1"],
         library_dirs=[str(LLHTTP.parent)],
-        libraries=["llhttp"] if name in ("head", "framing") else [],
+        libraries=["llhttp"] if name in ("head",) else [],
         extra_link_args=["-Wl,-rpath,$ORIGIN"],
     )
     for name in MODULES

@@ -87,9 +87,11 @@ cdef class Head:
     # Why the last parse failed: the status to answer with and a constant text.
     cdef readonly int fault_status
     cdef const char* fault
+    cdef bint fault_is_bare    # answered without a body
 
     cdef Parsed parse_request(self, const char* at, Py_ssize_t size) noexcept
     cdef Parsed parse_response(self, const char* at, Py_ssize_t size) noexcept
+    cdef bint parse_trailer(self, bytes section) noexcept
     cdef Parsed read_fields(self, void* parser, const char* start, const char* at, Py_ssize_t size) noexcept
     cdef Parsed refuse(self, int status, const char* why) noexcept nogil
     cdef int keep(self) except -1      # copy the head out of the buffer into `raw`

@@ -243,6 +243,7 @@ cdef class Head:
         self.status = 0
         self.fault = NULL
         self.fault_status = 0
+        self.fault_is_bare = False
 
     cdef Parsed refuse(self, int status, const char* why) noexcept nogil:
         self.fault_status = status
@@ -320,6 +321,25 @@ cdef class Head:
         end = <const char*>memchr(at, 13, size)
         self.line = span_of(at, end - at)
         return WHOLE
+
+    cdef bint parse_trailer(self, bytes section) noexcept:
+        """Read a trailer section without its empty line; False when it is refused (RFC 9112, 7.1.2).
+
+        Fields that a recipient would act on as if they had stood in the head are cut (RFC 9110, 6.5.1).
+        """
+        cdef llhttp_t parser = request_parser
+        cdef bytes whole = section + b"\r\n"
+        cdef int i
+        self.scan.count = 0
+        self.scan.fault = NULL
+        if self.read_fields(&parser, whole, whole, len(whole)) != WHOLE or self.size != len(whole):
+            self.refuse(500, b"the trailer section is malformed")
+            return False
+        self.raw = whole
+        for i in range(self.scan.count):
+            if self.scan.fields[i].id != F_OTHER:
+                self.cut_field(&self.scan.fields[i])
+        return True
 
     cdef Parsed read_fields(self, void* parser_, const char* start, const char* at, Py_ssize_t size) noexcept:
         """Run llhttp over what follows; `start` is where the head began."""

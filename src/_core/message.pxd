@@ -31,6 +31,12 @@ cdef class Request:
     cdef bytes routing_owner
     cdef bytes query_owner
 
+    # What the Connection field asked for; read before it is cut.
+    cdef bint asks_close               # the client closes after this answer
+    cdef bint asks_keep                # an HTTP/1.0 client wants to go on
+    cdef Span upgrade                  # the one protocol to change to; empty: none
+    cdef bint takes_trailers           # TE: trailers
+
     # What steps leave behind.
     cdef public object answer          # Answer or None
     cdef public object pending         # coroutine waited for, or None

@@ -70,6 +70,10 @@ cdef class Request:
         self.answer = None
         self.pending = None
         self.no_forwarded_for = False
+        self.asks_close = False
+        self.asks_keep = False
+        self.upgrade = span_of(NULL, 0)
+        self.takes_trailers = False
         self.over = False
 
     cdef int alive(self) except -1:
@@ -103,6 +107,7 @@ cdef class Request:
                 return False
         # A target never has a fragment (RFC 9112, 3.2); forwarding one would hide what follows from somebody.
         if memchr(target.at, 35, target.size) is not NULL:
+            self.head.fault_is_bare = True
             return self.refused(400, b"the request target has a fragment")
         cut = find_byte(target, 63)
         self.has_query = cut >= 0
@@ -128,6 +133,7 @@ cdef class Request:
         cdef const char* at = target.at
         cdef Py_ssize_t end
         if same_folded(self.method, b"connect", 7):
+            self.head.fault_is_bare = True
             return self.refused(501, b"CONNECT is not served")
         if target.size == 1 and at[0] == 42:
             if same_folded(self.method, b"options", 7):

@@ -1,7 +1,9 @@
 # Idle connections to one address under one transport: the thing that outlives a reload.
 
+from .deadline cimport Timed
 
-cdef class Idle:
+
+cdef class Idle(Timed):
     # A connection that may lie in a pool. The upstream is one.
     cdef Pool home
     cdef Idle older                    # towards the bottom of the stack

@@ -5,7 +5,7 @@ change it. It knows connections only as `Idle`: what they are to the exchange is
 """
 
 
-cdef class Idle:
+cdef class Idle(Timed):
     """A connection that can lie in a pool."""
 
     cdef void discard(self) noexcept:

@@ -1,0 +1,70 @@
+# The client's connection: bytes in, heads out, pipelining, keep-alive, hand-over to splice.
+
+from .exchange cimport Entry, Exchange
+from .framing cimport Framing
+from .head cimport Parsed
+from .message cimport Response
+from .netset cimport Address
+from .port cimport Connection
+
+
+cdef class EntryPoint(Entry):
+    # Settings of one entry point, and its connections.
+    cdef readonly double read_timeout          # seconds; 0: none
+    cdef readonly double write_timeout
+    cdef readonly double idle_timeout
+    cdef readonly Py_ssize_t max_head
+    cdef readonly bint sanitize
+    cdef readonly bint encode_semicolons
+    cdef readonly int max_requests             # of one connection; 0: no limit
+    cdef readonly double max_age               # seconds of one connection; 0: no limit
+    cdef readonly bint is_draining
+    cdef Downstream first                      # list of connections
+    cdef readonly int connections
+    cdef object drained                        # future somebody waits for, or None
+
+    cdef void add(self, Downstream connection) noexcept
+    cdef void remove(self, Downstream connection) noexcept
+
+
+cdef class Downstream(Connection):
+    cdef EntryPoint entry
+    cdef Downstream following                  # neighbours in the entry point's list
+    cdef void* preceding                       # borrowed
+    cdef Exchange exchange                     # None: a head is awaited
+    cdef bytes kept                            # bytes not worked on yet: part of a head, or behind the request
+    cdef Py_ssize_t tried                      # bytes of `kept` when its head was last parsed
+    cdef Framing body                          # of the request in hand
+    cdef bint body_over
+    cdef bint chunks                           # the answer's body is written in chunks
+    cdef bint is_old                           # the request in hand is HTTP/1.0
+    cdef bint is_last                          # close after the answer in hand
+    cdef bint is_pumping                       # data is being worked on further up the stack
+    cdef bint is_lingering                     # we have said all; what still comes is thrown away
+    cdef bint is_listed
+    cdef Py_ssize_t thrown_away
+    cdef int requests                          # heads read
+    cdef double made_at
+    cdef double read_due                       # when the request must be whole; 1e300: no limit
+    cdef double write_due                      # when the answer must be whole
+    cdef Address client
+    cdef bytes client_text
+
+    cdef void pump(self, const char* at, Py_ssize_t size) noexcept
+    cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept
+    cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept
+    cdef void keep(self, const char* at, Py_ssize_t size) noexcept
+    cdef void begin(self, Exchange exchange) noexcept
+    cdef void refuse(self, Exchange exchange) noexcept
+    cdef void linger(self) noexcept
+    cdef void next(self) noexcept
+    cdef void client_is_gone(self) noexcept
+    cdef bint is_worth_parsing(self, bytes joined) noexcept
+    cdef void throw_away(self, Py_ssize_t size) noexcept
+    cdef Parsed prepare(self, Exchange exchange) noexcept
+    cdef void set_exchange_deadlines(self) noexcept
+    cdef void arm_exchange(self) noexcept
+    cdef bint write_head(self, Response response, const char* extra, Py_ssize_t extra_size) noexcept
+    cdef void pass_kept_on(self) noexcept
+    cdef void refuse_late(self) noexcept
+    cdef void say_refused(self, int status, const char* why, bint bare) noexcept

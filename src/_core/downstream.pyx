@@ -1,0 +1,560 @@
+"""The client's connection: bytes in, heads out, pipelining, keep-alive, hand-over to a splice.
+
+Speaks HTTP/1.0 and 1.1 (RFC 9112). One request is served at a time; what a client sends ahead is kept, up to one
+read's worth, and then no more is read.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memchr, memcpy, memset
+
+from .deadline cimport now
+from .exchange cimport ENDED, Entry, Exchange, keep_exchange, new_exchange, phrase_of
+from .forwarded cimport Forwarding
+from .framing cimport BROKEN, CHUNKED, Fed, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
+from .head cimport (
+    BAD, F_CONNECTION, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of,
+)
+from .message cimport Request, Response
+from .netset cimport NetSet, address_of_sockaddr, no_address, sockaddr, text_of_address
+from .port cimport Connection, Engine
+from .snapshot cimport Switch
+from .span cimport Span, same_folded, span_of
+from .tally cimport C_ACCEPTED, C_OPEN, C_REFUSED, Tally, count, count_more
+from .upstream cimport put_chunk
+
+cdef extern from "sys/socket.h" nogil:
+    int getpeername(int fd, void* address, unsigned int* size)
+
+cdef enum Timeout:
+    T_HEAD = 0         # a head is awaited, some of it may be there
+    T_IDLE             # nothing is awaited
+    T_EXCHANGE
+    T_LINGER
+
+cdef enum:
+    SLOP = 4096                # a head may pass its limit by so much, as Go's server lets it
+    MOST_AHEAD = 65536         # bytes of further requests kept while one is served
+    MOST_THROWN = 262144       # bytes thrown away while lingering
+
+cdef double LINGER = 2.0       # seconds
+cdef double NEVER = 1e300
+ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
+
+
+cdef class EntryPoint(Entry):
+    """An entry point: its settings, and the factory of its connections for `loop.create_server`.
+
+    index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
+    denied_escapes: members of ESCAPES that routers refuse.
+    Source: entryPoints.<name>.transport, .forwardedHeaders and .http of Traefik.
+    """
+
+    def __init__(self, object loop not None, Switch switch not None, int index, str name not None, *,
+                 str server_name="localhost", double read_timeout=60.0, double write_timeout=0.0,
+                 double idle_timeout=180.0, Py_ssize_t max_head=1048576, bint sanitize=True,
+                 bint encode_semicolons=False, str underscore="keep", bint forwarded_insecure=False,
+                 NetSet forwarded_trusted=None, forwarded_connection=(), bint append_forwarded_for=True,
+                 int keep_alive_max_requests=0, double keep_alive_max_time=0.0, denied_escapes=(),
+                 Tally tally=None, object log=None):
+        unknown = set(denied_escapes) - set(ESCAPES)
+        if unknown:
+            raise ValueError(f"{unknown} cannot be denied; {', '.join(ESCAPES)} can")
+        self.name = name
+        self.index = index
+        self.switch = switch
+        self.engine = Engine.of(loop, log)
+        self.tally = tally if tally is not None else Tally()
+        self.forwarding = Forwarding(insecure=forwarded_insecure, trusted=forwarded_trusted,
+                                     kept=forwarded_connection, appends=append_forwarded_for,
+                                     underscores=underscore, server=server_name)
+        self.denied = tuple([escape.encode() for escape in sorted(denied_escapes)])
+        self.read_timeout = read_timeout
+        self.write_timeout = write_timeout
+        self.idle_timeout = idle_timeout
+        self.max_head = max_head
+        self.sanitize = sanitize
+        self.encode_semicolons = encode_semicolons
+        self.max_requests = keep_alive_max_requests
+        self.max_age = keep_alive_max_time
+
+    def __call__(self):
+        cdef Downstream connection = Downstream.__new__(Downstream)
+        connection.engine = self.engine
+        connection.entry = self
+        return connection
+
+    cdef void add(self, Downstream connection) noexcept:
+        connection.following = self.first
+        if self.first is not None:
+            self.first.preceding = <void*>connection
+        self.first = connection
+        connection.is_listed = True
+        self.connections += 1
+        count(self.tally, C_ACCEPTED)
+        count(self.tally, C_OPEN)
+
+    cdef void remove(self, Downstream connection) noexcept:
+        if not connection.is_listed:
+            return
+        connection.is_listed = False
+        if connection.preceding is not NULL:
+            (<Downstream>connection.preceding).following = connection.following
+        else:
+            self.first = connection.following
+        if connection.following is not None:
+            connection.following.preceding = connection.preceding
+        connection.following = None
+        connection.preceding = NULL
+        self.connections -= 1
+        count_more(self.tally, C_OPEN, -1)
+        if self.connections == 0 and self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+
+    def drain(self):
+        """Close idle connections now and every other one behind the answer in hand."""
+        cdef Downstream connection = self.first
+        cdef Downstream following
+        self.is_draining = True
+        while connection is not None:
+            following = connection.following
+            if connection.tunnel is None:
+                connection.is_last = True
+                if connection.exchange is None and connection.kept is None and not connection.is_lingering:
+                    connection.close()
+            connection = following
+
+    async def wait_drained(self, double seconds):
+        """Wait until no connection is left, at most *seconds*; return how many are."""
+        import asyncio
+        if self.connections:
+            self.drained = self.engine.loop.create_future()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.drained
+            except TimeoutError:
+                pass
+            finally:
+                self.drained = None
+        return self.connections
+
+    def abort(self):
+        """Close every connection at once."""
+        cdef Downstream connection = self.first
+        cdef Downstream following
+        while connection is not None:
+            following = connection.following
+            connection.abort()
+            connection = following
+
+
+cdef class Downstream(Connection):
+    """One connection of a client."""
+
+    # ---------------------------------------------------------------- coming and going
+
+    cdef void on_made(self) noexcept:
+        cdef char[128] address
+        cdef unsigned int size = 128
+        self.read_due = NEVER
+        self.write_due = NEVER
+        self.client = no_address()
+        self.client_text = b""
+        self.made_at = now()
+        try:
+            if self.fd >= 0 and getpeername(self.fd, address, &size) == 0:
+                self.client = address_of_sockaddr(<sockaddr*>address)
+            if self.client.known:
+                self.client_text = text_of_address(&self.client).encode()
+        except Exception as error:
+            self.report(error)
+        self.entry.add(self)
+        self.arm(self.entry.read_timeout, T_HEAD)
+        if self.entry.is_draining:
+            self.is_last = True
+
+    cdef void on_eof(self) noexcept:
+        if self.exchange is not None:
+            self.client_is_gone()
+        self.close()
+
+    cdef void on_lost(self, object error) noexcept:
+        if self.exchange is not None:
+            self.client_is_gone()
+        self.kept = None
+        self.entry.remove(self)
+
+    cdef void client_is_gone(self) noexcept:
+        cdef Exchange exchange = self.exchange
+        self.exchange = None
+        exchange.on_client_lost()
+        keep_exchange(self.engine, exchange)
+
+    cdef void on_writable(self) noexcept:
+        if self.exchange is not None:
+            self.exchange.on_client_writable()
+
+    cdef void on_deadline(self, int what) noexcept:
+        cdef double time
+        if what == T_EXCHANGE and self.exchange is not None:
+            time = now()
+            if self.write_due <= time:
+                self.abort()
+            elif self.read_due <= time and not self.body_over:
+                self.is_last = True
+                self.exchange.on_request_late()
+            else:
+                self.arm_exchange()
+        elif what == T_HEAD and self.kept is not None and self.exchange is None:
+            self.refuse_late()
+        else:
+            self.abort() if what == T_LINGER else self.close()
+
+    # ---------------------------------------------------------------- bytes in
+
+    cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
+        cdef bytes joined
+        if self.kept is None:
+            if self.is_lingering:
+                self.throw_away(size)
+            else:
+                self.pump(at, size)
+            return
+        joined = self.kept + PyBytes_FromStringAndSize(at, size)
+        if self.exchange is not None:
+            self.keep(joined, len(joined))
+            return
+        if not self.is_worth_parsing(joined):
+            self.kept = joined
+            return
+        self.kept = None
+        self.pump(joined, len(joined))
+
+    cdef bint is_worth_parsing(self, bytes joined) noexcept:
+        """A head in pieces is parsed when it is whole, and for its faults each time it has doubled."""
+        return (head_end(joined, len(joined), max(0, len(self.kept) - 3)) >= 0 or len(joined) >= 2 * self.tried
+                or len(joined) > self.entry.max_head)
+
+    cdef void throw_away(self, Py_ssize_t size) noexcept:
+        self.thrown_away += size
+        if self.thrown_away > MOST_THROWN:
+            self.abort()
+
+    cdef void pump(self, const char* at, Py_ssize_t size) noexcept:
+        """Work through bytes: heads, bodies, and what must wait."""
+        cdef Py_ssize_t used
+        cdef bytes waiting
+        self.is_pumping = True
+        while size > 0 and not self.is_closing:
+            if self.is_lingering:
+                self.throw_away(size)
+                break
+            if self.exchange is None:
+                used = self.read_head(at, size)
+            elif not self.body_over:
+                used = self.read_body(at, size)
+            else:
+                self.keep(at, size)
+                break
+            if used < 0:
+                break
+            at += used
+            size -= used
+        self.is_pumping = False
+        if self.exchange is not None:
+            self.exchange.flush_request()
+        else:
+            self.flush()
+
+    cdef void keep(self, const char* at, Py_ssize_t size) noexcept:
+        """Keep bytes behind the request in hand; beyond a limit no more are read until its answer is over."""
+        self.kept = PyBytes_FromStringAndSize(at, size)
+        self.tried = 0
+        if size > MOST_AHEAD:
+            self.pause()
+
+    cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept:
+        """Read one head and begin its exchange; return the bytes used, or -1 when nothing more can be done."""
+        cdef Exchange exchange = new_exchange(self.engine)
+        cdef Head head = exchange.request.head
+        cdef Parsed parsed = head.parse_request(at, size)
+        cdef Py_ssize_t limit = self.entry.max_head + SLOP
+        if (parsed == PARTIAL and size > limit) or (parsed == WHOLE and head.size > limit):
+            parsed = head.refuse(431, b"the head is longer than maxHeaderBytes")
+        if parsed == PARTIAL:
+            if self.kept is None and self.timer.what != T_HEAD:
+                self.arm(self.entry.read_timeout, T_HEAD)
+            self.kept = PyBytes_FromStringAndSize(at, size)
+            self.tried = size
+            keep_exchange(self.engine, exchange)
+            return -1
+        if parsed == WHOLE:
+            head.keep()
+            parsed = self.prepare(exchange)
+        if parsed == BAD:
+            self.refuse(exchange)
+            return -1
+        size = head.size
+        self.begin(exchange)
+        return size
+
+    cdef Parsed prepare(self, Exchange exchange) noexcept:
+        """Everything about a whole head that may be refused, and what the entry point adds to it."""
+        cdef Request request = exchange.request
+        cdef Head head = request.head
+        cdef Field* field
+        request.client = self.client
+        request.client_text = self.client_text
+        request.is_tls = False
+        try:
+            if not request.prepare(self.entry.sanitize, self.entry.encode_semicolons):
+                return BAD
+        except Exception as error:
+            self.report(error)
+            return head.refuse(500, b"the request cannot be prepared")
+        if not frame_request(&self.body, head):
+            return BAD
+        if has(head, F_EXPECT):
+            field = head.find(F_EXPECT)
+            if not same_folded(value_of(field), b"100-continue", 12):
+                return head.refuse(417, b"Expect asks for something other than 100-continue")
+            if head.minor == 0:
+                head.cut(F_EXPECT)
+        if not self.entry.forwarding.enter(request):
+            return BAD
+        return WHOLE
+
+    cdef void begin(self, Exchange exchange) noexcept:
+        """Let the exchange start; it may be over when this returns."""
+        cdef Request request = exchange.request
+        self.exchange = exchange
+        self.requests += 1
+        self.body_over = self.body.kind == NO_BODY
+        self.is_old = request.head.minor == 0
+        if (request.asks_close or (self.is_old and not request.asks_keep) or self.entry.is_draining
+                or self.requests == self.entry.max_requests
+                or (self.entry.max_age > 0 and now() - self.made_at > self.entry.max_age)):
+            self.is_last = True
+        if self.entry.write_timeout > 0 or (self.entry.read_timeout > 0 and not self.body_over):
+            self.set_exchange_deadlines()
+        else:
+            self.timer.due = NEVER
+        exchange.start(self.entry, self, &self.body)
+
+    cdef void set_exchange_deadlines(self) noexcept:
+        cdef double time = now()
+        self.read_due = time + self.entry.read_timeout if self.entry.read_timeout > 0 else NEVER
+        self.write_due = time + self.entry.write_timeout if self.entry.write_timeout > 0 else NEVER
+        self.arm_exchange()
+
+    cdef void arm_exchange(self) noexcept:
+        cdef double due = min(self.write_due, NEVER if self.body_over else self.read_due)
+        if due < NEVER:
+            self.engine.wheel.arm(&self.timer, self, due, T_EXCHANGE)
+        else:
+            self.timer.due = NEVER
+
+    cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept:
+        """Pass one run of the request's body on; return the bytes used, or -1."""
+        cdef Py_ssize_t used
+        cdef Span run, trailer
+        cdef Fed fed = feed(&self.body, at, size, &used, &run, &trailer)
+        if fed == BROKEN:
+            self.is_last = True
+            self.exchange.on_body_broken(self.body.fault)
+            return -1
+        if run.size:
+            self.exchange.on_body(run.at, run.size)
+        if fed == OVER and self.exchange is not None:
+            self.body_over = True
+            self.exchange.on_body_end()
+        return used
+
+    # ---------------------------------------------------------------- answers out
+
+    cdef void interim(self, Response response) noexcept:
+        """Pass a 1xx head on."""
+        self.write_head(response, b"", 0)
+        self.flush()
+
+    cdef bint begin_answer(self, Response response, Framing* body) noexcept:
+        """Gather the head of the answer, framed for this client."""
+        cdef char[128] extra
+        cdef Py_ssize_t size = 0
+        cdef bytes date
+        if response.head.status == 101:
+            return self.write_head(response, b"", 0)
+        self.chunks = False
+        if body.kind == CHUNKED or body.kind == UNTIL_CLOSE:
+            if self.is_old:
+                self.is_last = True
+            else:
+                self.chunks = True
+                size = add_text(extra, size, b"Transfer-Encoding: chunked\r\n", 28)
+        if self.entry.is_draining:
+            self.is_last = True
+        if self.is_last:
+            size = add_text(extra, size, b"Connection: close\r\n", 19)
+        elif self.is_old:
+            size = add_text(extra, size, b"Connection: keep-alive\r\n", 24)
+        if not has(response.head, F_DATE):
+            try:
+                date = self.engine.date_line()
+                size = add_text(extra, size, date, len(date))
+            except Exception as error:
+                self.report(error)
+        return self.write_head(response, extra, size)
+
+    cdef bint write_head(self, Response response, const char* extra, Py_ssize_t extra_size) noexcept:
+        """Gather a status line, the fields, and `extra` lines of ours."""
+        cdef Head head = response.head
+        cdef Span reason = head.reason
+        cdef bytes phrase, large = None
+        cdef Py_ssize_t size
+        cdef char* begin
+        cdef char* at
+        cdef int status = head.status
+        if reason.size == 0:
+            phrase = phrase_of(status)
+            reason = span_of(<const char*>phrase, len(phrase))
+        size = 16 + reason.size + head.fields_size() + extra_size + 2
+        begin = self.reserve(size)
+        if begin is NULL:
+            large = PyBytes_FromStringAndSize(NULL, size)
+            begin = PyBytes_AS_STRING(large)
+        at = begin
+        memcpy(at, b"HTTP/1.0 " if self.is_old else b"HTTP/1.1 ", 9)
+        at[9] = 48 + status // 100
+        at[10] = 48 + status // 10 % 10
+        at[11] = 48 + status % 10
+        at[12] = 32
+        at += 13
+        memcpy(at, reason.at, reason.size)
+        at += reason.size
+        at[0] = 13
+        at[1] = 10
+        at = head.write_fields(at + 2)
+        memcpy(at, extra, extra_size)
+        at += extra_size
+        at[0] = 13
+        at[1] = 10
+        size = at + 2 - begin
+        if large is None:
+            self.commit(size)
+        else:
+            self.put(begin, size)
+        return True
+
+    cdef void data(self, const char* at, Py_ssize_t size) noexcept:
+        if self.chunks:
+            put_chunk(self, at, size)
+        else:
+            self.put(at, size)
+
+    cdef void finish(self, Head trailer) noexcept:
+        """The answer's body is whole."""
+        cdef Py_ssize_t size
+        cdef char* at
+        if not self.chunks:
+            return
+        if trailer is None:
+            self.put(b"0\r\n\r\n", 5)
+            return
+        self.put(b"0\r\n", 3)
+        size = trailer.fields_size()
+        at = self.reserve(size)
+        if at is not NULL:
+            trailer.write_fields(at)
+            self.commit(size)
+        self.put(b"\r\n", 2)
+
+    cdef Connection upgrade(self):
+        """Give the connection away: what the client sent ahead goes to whoever takes it over."""
+        self.timer.due = NEVER
+        return self
+
+    cdef void on_answered(self, bint body_over) noexcept:
+        """The exchange is over: close, or wait for the next head."""
+        cdef Exchange exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            keep_exchange(self.engine, exchange)
+        self.read_due = NEVER
+        self.write_due = NEVER
+        if self.tunnel is not None:
+            self.pass_kept_on()
+            return
+        if self.is_closing:
+            return
+        if self.is_last or not body_over:
+            if body_over and self.kept is None:
+                self.close()
+            else:
+                self.linger()
+            return
+        self.next()
+
+    cdef void next(self) noexcept:
+        """Wait for the next head, or take it from what is kept."""
+        cdef bytes waiting = self.kept
+        self.arm(self.entry.idle_timeout, T_IDLE)
+        if self.is_paused:
+            self.resume()
+        if waiting is not None and not self.is_pumping:
+            self.kept = None
+            self.pump(waiting, len(waiting))
+
+    cdef void pass_kept_on(self) noexcept:
+        cdef bytes waiting = self.kept
+        self.kept = None
+        if waiting is not None:
+            self.tunnel.on_data(self, waiting, len(waiting))
+
+    # ---------------------------------------------------------------- refusing
+
+    cdef void refuse(self, Exchange exchange) noexcept:
+        """Answer what the head's fault says and close. The exchange never began."""
+        cdef Head head = exchange.request.head
+        cdef int status = head.fault_status
+        cdef const char* why = head.fault
+        cdef bint bare = head.fault_is_bare
+        keep_exchange(self.engine, exchange)
+        self.say_refused(status, why, bare)
+
+    cdef void refuse_late(self) noexcept:
+        self.kept = None
+        self.say_refused(408, b"the head was not whole in time", False)
+
+    cdef void say_refused(self, int status, const char* why, bint bare) noexcept:
+        cdef bytes line, answer
+        count(self.entry.tally, C_REFUSED)
+        try:
+            self.engine.log.info("%d to %s: %s", status, self.client_text.decode() or "unix", why.decode())
+        except Exception:
+            pass       # a log that fails must not take the connection with it
+        line = str(status).encode() + b" " + phrase_of(status)
+        answer = b"" if bare else line
+        answer = (b"HTTP/1.1 " + line + b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "
+                  + str(len(answer)).encode() + b"\r\nConnection: close\r\n\r\n" + answer)
+        self.put(answer, len(answer))
+        self.linger()
+
+    cdef void linger(self) noexcept:
+        """Close so that the client can still read the answer: say that we are done, and let it finish.
+
+        Closing with unread bytes would reset the connection, and the reset may overtake the answer.
+        """
+        self.kept = None
+        self.is_lingering = True
+        self.thrown_away = 0
+        self.send_eof()
+        if self.fd < 0:
+            self.close()
+            return
+        self.arm(LINGER, T_LINGER)
+        if self.is_paused:
+            self.resume()
+
+
+cdef inline Py_ssize_t add_text(char* to, Py_ssize_t size, const char* text, Py_ssize_t more) noexcept nogil:
+    memcpy(to + size, text, more)
+    return size + more

@@ -1,0 +1,452 @@
+"""What an exchange needs of its surroundings: peers, connections, and what the connections of a loop share."""
+
+import weakref
+from email.utils import formatdate
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from .deadline cimport Timed, Wheel, now
+
+cdef extern from "sys/socket.h" nogil:
+    int MSG_NOSIGNAL
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        iovec* msg_iov
+        size_t msg_iovlen
+    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
+
+cdef extern from "time.h" nogil:
+    long time(long* out)
+
+cdef enum:
+    COPY_SIZE = 8192       # up to here a run of body bytes is copied behind the head; beyond, it is sent from its place
+
+cdef object engines = weakref.WeakKeyDictionary()
+
+
+cdef class Engine:
+    """What all connections of one event loop share: buffers, the timer wheel, the date.
+
+    loop: a running or future event loop of uvloop; log: told what happened to connections, one line each.
+    """
+
+    def __cinit__(self, object loop not None, object log not None):
+        self.loop = loop
+        self.log = log
+        self.wheel = Wheel(loop)
+        self.inbox = bytearray(READ_SIZE)
+        self.inbox_at = self.inbox
+        self.out = <char*>malloc(OUT_SIZE)
+        if self.out is NULL:
+            raise MemoryError()
+        self.spare = []
+
+    def __dealloc__(self):
+        free(self.out)
+
+    @staticmethod
+    def of(object loop not None, object log not None):
+        """The engine of *loop*; one loop has one, whoever asks."""
+        engine = engines.get(loop)
+        if engine is None:
+            engine = engines[loop] = Engine(loop, log)
+        return engine
+
+    cdef bytes date_line(self):
+        """`Date: ...` with its line end, made once a second (RFC 9110, 6.6.1)."""
+        cdef long second = time(NULL)
+        if second != self.date_at:
+            self.date_at = second
+            self.date = b"Date: " + formatdate(second, usegmt=True).encode() + b"\r\n"
+        return self.date
+
+
+cdef class Peer(Idle):
+    """One end of an exchange."""
+
+    cdef bint begin_answer(self, Response response, Framing* body) noexcept:
+        return False
+
+    cdef void interim(self, Response response) noexcept:
+        pass
+
+    cdef bint begin_request(self, Request request, Framing* body, Target target) noexcept:
+        return False
+
+    cdef void data(self, const char* at, Py_ssize_t size) noexcept:
+        pass
+
+    cdef void finish(self, Head trailer) noexcept:
+        pass
+
+    cdef void flush(self) noexcept:
+        pass
+
+    cdef void give_up(self) noexcept:
+        pass
+
+    cdef void release(self, bint reusable) noexcept:
+        pass
+
+    cdef void pause(self) noexcept:
+        pass
+
+    cdef void resume(self) noexcept:
+        pass
+
+    cdef bint is_busy(self) noexcept:
+        return False
+
+    cdef void on_answered(self, bint body_over) noexcept:
+        pass
+
+    cdef Connection upgrade(self):
+        return None
+
+
+cdef class Connection(Peer):
+    """One transport of uvloop, and the bytes on their way to it.
+
+    Writing gathers bytes in the engine until flush(), then gives them to the kernel at once; only what the
+    kernel does not take is copied and left to the transport. While something waits there `is_full` holds and
+    whoever feeds the connection pauses, so that it holds no more than one read's worth.
+    """
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        if self.timer.next is not NULL:
+            # connection_lost takes the deadline out; this is for one that was never connected.
+            self.engine.wheel.unlink(&self.timer)
+
+    # -------- writing
+
+    cdef char* reserve(self, Py_ssize_t size) noexcept:
+        """Room for `size` bytes behind what is gathered, to be filled and committed; NULL beyond OUT_SIZE."""
+        cdef Engine engine = self.engine
+        cdef Connection other = engine.writer
+        if size > OUT_SIZE:
+            return NULL
+        if other is not self:
+            if other is not None:
+                other.flush()
+            engine.writer = self
+        elif engine.out_size + size > OUT_SIZE:
+            self.flush()
+            engine.writer = self
+        return engine.out + engine.out_size
+
+    cdef void commit(self, Py_ssize_t size) noexcept:
+        self.engine.out_size += size
+
+    cdef void put(self, const char* at, Py_ssize_t size) noexcept:
+        """Write bytes; they are copied or sent before this returns."""
+        cdef Engine engine = self.engine
+        cdef Py_ssize_t gathered
+        cdef char* room
+        if size <= COPY_SIZE:
+            room = self.reserve(size)
+            memcpy(room, at, size)
+            engine.out_size += size
+            return
+        self.reserve(0)
+        gathered = engine.out_size
+        engine.out_size = 0
+        engine.writer = None
+        self.send_both(engine.out, gathered, at, size)
+
+    cdef void flush(self) noexcept:
+        """Give what is gathered to the kernel."""
+        cdef Engine engine = self.engine
+        cdef Py_ssize_t size
+        if engine.writer is not self:
+            return
+        size = engine.out_size
+        engine.out_size = 0
+        engine.writer = None
+        if size:
+            self.send(engine.out, size)
+
+    cdef void send(self, const char* at, Py_ssize_t size) noexcept:
+        cdef ssize_t sent
+        if self.is_closing:
+            return
+        if self.is_full or self.fd < 0:
+            self.queue(at, size)
+            return
+        while True:
+            sent = c_send(self.fd, at, size, MSG_NOSIGNAL)
+            if sent >= 0 or errno != EINTR:
+                break
+        self.after_send(sent, at, size, NULL, 0)
+
+    cdef void send_both(self, const char* first, Py_ssize_t first_size, const char* second,
+                        Py_ssize_t second_size) noexcept:
+        """Send two runs with one call."""
+        cdef iovec[2] parts
+        cdef msghdr message
+        cdef ssize_t sent
+        if first_size == 0:
+            self.send(second, second_size)
+            return
+        if self.is_closing:
+            return
+        if self.is_full or self.fd < 0:
+            self.queue(first, first_size)
+            self.queue(second, second_size)
+            return
+        memset(&message, 0, sizeof(message))
+        parts[0].iov_base = <void*>first
+        parts[0].iov_len = first_size
+        parts[1].iov_base = <void*>second
+        parts[1].iov_len = second_size
+        message.msg_iov = parts
+        message.msg_iovlen = 2
+        while True:
+            sent = sendmsg(self.fd, &message, MSG_NOSIGNAL)
+            if sent >= 0 or errno != EINTR:
+                break
+        self.after_send(sent, first, first_size, second, second_size)
+
+    cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
+                         Py_ssize_t second_size) noexcept:
+        """Queue what the kernel did not take; a connection that is gone is closed."""
+        if sent == first_size + second_size:
+            return
+        if sent < 0:
+            if errno != EAGAIN:
+                # The peer is gone. Reading will say so too; until then nothing is written any more.
+                self.abort()
+                return
+            sent = 0
+        if sent < first_size:
+            self.queue(first + sent, first_size - sent)
+            sent = first_size
+        self.queue(second + (sent - first_size), second_size - (sent - first_size))
+
+    cdef void queue(self, const char* at, Py_ssize_t size) noexcept:
+        """Leave a copy to the transport, which writes it when the kernel takes it."""
+        if size <= 0 or self.transport is None or self.is_closing:
+            return
+        try:
+            if not self.limited:
+                # Whatever waits at all makes the transport call pause_writing.
+                self.transport.set_write_buffer_limits(high=0, low=0)
+                self.limited = True
+            self.transport.write(PyBytes_FromStringAndSize(at, size))
+        except Exception as error:
+            self.report(error)
+            self.abort()
+
+    cdef void send_eof(self) noexcept:
+        """Say that nothing more comes, and go on reading."""
+        self.flush()
+        if self.sent_eof or self.is_closing or self.transport is None:
+            return
+        self.sent_eof = True
+        try:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        except Exception as error:
+            self.report(error)
+            self.abort()
+
+    # -------- reading and the end
+
+    cdef void pause(self) noexcept:
+        if self.is_paused or self.transport is None:
+            return
+        self.is_paused = True
+        try:
+            self.transport.pause_reading()
+        except Exception as error:
+            self.report(error)
+
+    cdef void resume(self) noexcept:
+        if not self.is_paused or self.transport is None:
+            return
+        self.is_paused = False
+        try:
+            self.transport.resume_reading()
+        except Exception as error:
+            self.report(error)
+
+    cdef bint is_busy(self) noexcept:
+        return self.is_full
+
+    cdef void close(self) noexcept:
+        """Close when what waits is written."""
+        self.flush()
+        self.is_closing = True
+        if self.transport is not None:
+            try:
+                self.transport.close()
+            except Exception as error:
+                self.report(error)
+
+    cdef void abort(self) noexcept:
+        """Close now; what waits is dropped."""
+        if self.engine is not None and self.engine.writer is self:
+            self.engine.writer = None
+            self.engine.out_size = 0
+        self.is_closing = True
+        if self.transport is not None:
+            try:
+                self.transport.abort()
+            except Exception as error:
+                self.report(error)
+
+    cdef void give_up(self) noexcept:
+        self.abort()
+
+    cdef void arm(self, double seconds, int what) noexcept:
+        """Let on_deadline(what) be called in `seconds`; 0 or less: never. There is one deadline at a time."""
+        if seconds > 0:
+            self.engine.wheel.arm(&self.timer, self, now() + seconds, what)
+        else:
+            self.timer.due = 1e300
+
+    cdef void report(self, object error) noexcept:
+        """Tell the log what should not have happened."""
+        try:
+            self.engine.log.error("connection: %r", error, exc_info=error)
+        except Exception:
+            pass       # a log that fails must not take the connection's loop with it
+
+    # -------- what uvloop calls
+
+    def connection_made(self, transport):
+        self.transport = transport
+        if transport.get_extra_info("ssl_object") is None:
+            self.fd = transport.get_extra_info("socket").fileno()
+        self.on_made()
+
+    def get_buffer(self, hint):
+        return self.engine.inbox
+
+    def buffer_updated(self, Py_ssize_t size):
+        if self.tunnel is not None:
+            self.tunnel.on_data(self, self.engine.inbox_at, size)
+        else:
+            self.on_data(self.engine.inbox_at, size)
+
+    def eof_received(self):
+        self.got_eof = True
+        if self.tunnel is not None:
+            self.tunnel.on_eof(self)
+        else:
+            self.on_eof()
+        # TLS has no half-close; a plain connection is closed by whoever handled the end.
+        return self.fd >= 0
+
+    def pause_writing(self):
+        self.is_full = True
+        if self.tunnel is not None:
+            self.tunnel.on_full(self)
+        else:
+            self.on_full()
+
+    def resume_writing(self):
+        self.is_full = False
+        if self.tunnel is not None:
+            self.tunnel.on_writable(self)
+        else:
+            self.on_writable()
+
+    def connection_lost(self, error):
+        self.is_closing = True
+        self.fd = -1
+        self.transport = None
+        self.engine.wheel.unlink(&self.timer)
+        if self.engine.writer is self:
+            self.engine.writer = None
+            self.engine.out_size = 0
+        if self.tunnel is not None:
+            self.tunnel.on_lost(self)
+        self.on_lost(error)
+
+    # -------- what happened; a subclass says what it means
+
+    cdef void on_made(self) noexcept:
+        pass
+
+    cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
+        pass
+
+    cdef void on_eof(self) noexcept:
+        pass
+
+    cdef void on_lost(self, object error) noexcept:
+        pass
+
+    cdef void on_full(self) noexcept:
+        pass
+
+    cdef void on_writable(self) noexcept:
+        pass
+
+
+cdef class Tunnel:
+    """Takes over two connections for good."""
+
+    cdef void on_data(self, Connection side, const char* at, Py_ssize_t size) noexcept:
+        pass
+
+    cdef void on_eof(self, Connection side) noexcept:
+        pass
+
+    cdef void on_lost(self, Connection side) noexcept:
+        pass
+
+    cdef void on_full(self, Connection side) noexcept:
+        pass
+
+    cdef void on_writable(self, Connection side) noexcept:
+        pass
+
+
+cdef class Receiver:
+    """Who is told what a server does."""
+
+    cdef void on_connected(self, Peer server) noexcept:
+        pass
+
+    cdef void on_dial_failed(self, object error) noexcept:
+        pass
+
+    cdef void on_interim(self) noexcept:
+        pass
+
+    cdef void on_answer(self, Framing* body) noexcept:
+        pass
+
+    cdef void on_answer_data(self, const char* at, Py_ssize_t size) noexcept:
+        pass
+
+    cdef void on_answer_end(self, Head trailer) noexcept:
+        pass
+
+    cdef void on_answer_flush(self) noexcept:
+        pass
+
+    cdef void on_bad_answer(self, const char* why) noexcept:
+        pass
+
+    cdef void on_server_lost(self, object error) noexcept:
+        pass
+
+    cdef void on_server_writable(self) noexcept:
+        pass
+
+    cdef void on_answer_late(self) noexcept:
+        pass
+
+    cdef void on_continue_late(self) noexcept:
+        pass

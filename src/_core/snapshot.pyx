@@ -1,0 +1,31 @@
+"""The seam between configuration and data path: one frozen Snapshot, and the Switch that holds it."""
+
+from .table cimport Table
+
+
+cdef class Snapshot:
+    """Everything the data path reads, of one generation; built whole before anybody sees it.
+
+    tables: one Table an entry point, in the order of their numbers; None where there is no route.
+    An exchange holds the snapshot it began under until it ends, so its reference count is its drain counter.
+    """
+
+    def __init__(self, long long generation, tables=()):
+        self.generation = generation
+        self.tables = tuple(tables)
+        for table in self.tables:
+            if table is not None and not isinstance(table, Table):
+                raise TypeError(f"a snapshot takes tables, not {type(table).__name__}")
+
+
+cdef class Switch:
+    """The one cell between the two halves. A fresh one holds snapshot 0, which has no routes."""
+
+    def __init__(self):
+        self.current = Snapshot(0)
+
+    def swap(self, Snapshot snapshot not None):
+        """Put *snapshot* in force for every request that begins from now on; return the one before it."""
+        cdef Snapshot before = self.current
+        self.current = snapshot
+        return before

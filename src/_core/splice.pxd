@@ -1,0 +1,16 @@
+# Two connections, bytes passed on both ways: upgraded connections, TCP routers.
+
+from .port cimport Connection, Tunnel
+from .target cimport Target
+
+
+cdef class Splice(Tunnel):
+    cdef Connection one
+    cdef Connection two
+    cdef Target target                 # in flight until both are gone; may be None
+    cdef int ends                      # sides that said they send no more
+
+    cdef Connection other(self, Connection side)
+
+
+cdef Splice splice(Connection one, Connection two, Target target)

@@ -1,0 +1,75 @@
+"""Two connections, bytes passed on both ways until both sides have said that nothing more comes.
+
+A side that ends while the other goes on is half-closed, as its own end was. A side that takes no more pauses the
+other, so that no more than one read's worth is held in either direction.
+"""
+
+from .target cimport target_end
+
+
+cdef class Splice(Tunnel):
+    """Two connections that know each other no longer as client and server."""
+
+    cdef Connection other(self, Connection side):
+        return self.two if side is self.one else self.one
+
+    cdef void on_data(self, Connection side, const char* at, Py_ssize_t size) noexcept:
+        cdef Connection to = self.other(side)
+        if to is None or to.is_closing:
+            return
+        to.put(at, size)
+        to.flush()
+        if to.is_full:
+            side.pause()
+
+    cdef void on_eof(self, Connection side) noexcept:
+        cdef Connection to = self.other(side)
+        self.ends += 1
+        if to is None or self.ends == 2:
+            side.close()
+            if to is not None:
+                to.close()
+        else:
+            to.send_eof()
+
+    cdef void on_full(self, Connection side) noexcept:
+        cdef Connection source = self.other(side)
+        if source is not None:
+            source.pause()
+
+    cdef void on_writable(self, Connection side) noexcept:
+        cdef Connection source = self.other(side)
+        if source is not None:
+            source.resume()
+
+    cdef void on_lost(self, Connection side) noexcept:
+        cdef Connection to = self.other(side)
+        side.tunnel = None
+        if side is self.one:
+            self.one = None
+        else:
+            self.two = None
+        if to is not None:
+            to.close()
+        elif self.target is not None:
+            target_end(self.target)
+            self.target = None
+
+
+cdef Splice splice(Connection one, Connection two, Target target):
+    """Tie two connections together for good. target: its in-flight count is taken over."""
+    cdef Splice made = Splice.__new__(Splice)
+    made.one = one
+    made.two = two
+    made.target = target
+    one.tunnel = made
+    two.tunnel = made
+    if one.is_full:
+        two.pause()
+    else:
+        two.resume()
+    if two.is_full:
+        one.pause()
+    else:
+        one.resume()
+    return made
