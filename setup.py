@@ -22,6 +22,7 @@ os.chdir(Path(__file__).parent)
 # The compiled modules, ground floor first. A name left out here is a module nobody can import.
 MODULES = (
     "span",
+    "phrase",
     "tally",
     "deadline",
     "netset",

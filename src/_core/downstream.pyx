@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memchr, memcpy, memset
 
 from .deadline cimport now
-from .exchange cimport ENDED, Entry, Exchange, keep_exchange, new_exchange, phrase_of
+from .exchange cimport ENDED, Entry, Exchange, keep_exchange, new_exchange
 from .forwarded cimport Forwarding
 from .framing cimport BROKEN, CHUNKED, Fed, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
 from .head cimport (
@@ -16,6 +16,7 @@ from .head cimport (
 )
 from .message cimport Request, Response
 from .netset cimport NetSet, address_of_sockaddr, no_address, sockaddr, text_of_address
+from .phrase cimport phrase_of
 from .port cimport Connection, Engine
 from .snapshot cimport Switch
 from .span cimport Span, same_folded, span_of
@@ -23,7 +24,7 @@ from .tally cimport C_ACCEPTED, C_OPEN, C_REFUSED, Tally, count, count_more
 from .upstream cimport put_chunk
 
 cdef extern from "sys/socket.h" nogil:
-    int getpeername(int fd, void* address, unsigned int* size)
+    int getpeername(int fd, sockaddr* address, unsigned int* size)
 
 cdef enum Timeout:
     T_HEAD = 0         # a head is awaited, some of it may be there
@@ -161,7 +162,7 @@ cdef class Downstream(Connection):
         self.client_text = b""
         self.made_at = now()
         try:
-            if self.fd >= 0 and getpeername(self.fd, address, &size) == 0:
+            if self.fd >= 0 and getpeername(self.fd, <sockaddr*>address, &size) == 0:
                 self.client = address_of_sockaddr(<sockaddr*>address)
             if self.client.known:
                 self.client_text = text_of_address(&self.client).encode()
@@ -206,8 +207,10 @@ cdef class Downstream(Connection):
                 self.arm_exchange()
         elif what == T_HEAD and self.kept is not None and self.exchange is None:
             self.refuse_late()
+        elif what == T_LINGER:
+            self.abort()
         else:
-            self.abort() if what == T_LINGER else self.close()
+            self.close()
 
     # ---------------------------------------------------------------- bytes in
 

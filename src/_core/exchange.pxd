@@ -102,4 +102,3 @@ cdef class Exchange(Receiver):
 
 cdef Exchange new_exchange(Engine engine)
 cdef void keep_exchange(Engine engine, Exchange exchange) noexcept
-cdef bytes phrase_of(int status)

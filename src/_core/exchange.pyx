@@ -15,7 +15,6 @@ which state:
 
 import asyncio
 import ssl
-from http import HTTPStatus
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
@@ -41,13 +40,7 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_SPARE = 512       # exchanges kept for later; a burst of more is freed again
 
-cdef dict phrases = {status.value: status.phrase.encode() for status in HTTPStatus}
 cdef long long alive = 0           # exchanges begun and not ended
-
-
-cdef bytes phrase_of(int status):
-    """The reason phrase of a status, empty for one that has no name."""
-    return <bytes>phrases.get(status, b"")
 
 
 def in_progress():
