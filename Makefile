@@ -30,7 +30,7 @@ bench: $(VENV)/.built
 
 gate: $(VENV)/.built $(VENV)/.test-needs
 	mkdir -p build
-	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q --benchmark-json=build/benchmarks.json $(ARGS)
+	$(BIN)/python -m pytest bench -o addopts= -o python_files='bench_*.py' --benchmark-only -q --benchmark-json=build/benchmarks.json $(ARGS)
 	$(BIN)/python bench/gate.py build/benchmarks.json
 
 lint: $(VENV)/.built $(VENV)/.lint-needs

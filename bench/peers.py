@@ -39,20 +39,20 @@ class Bench:
         self.results = report.Results(options.proxies)
 
     def run(self, chosen: list[cases.Case], with_idle: bool) -> None:
-        with fleet.backend(self.folder / "backend", self.load_core) as backend:
+        with fleet.backend(self.folder / "backend", self.load_core) as backends:
             # Cases of one kind share their proxies. Those that differ in the number of names run side by
             # side, so that a slow minute of the machine hits them all.
             for kind, group in groupby(chosen, key=kind_of):
-                self.group(list(group), backend, together=kind == "hosts")
+                self.group(list(group), backends, together=kind == "hosts")
             if with_idle:
-                self.idle(backend)
+                self.idle(backends)
 
-    def group(self, group: list[cases.Case], backend: int, together: bool) -> None:
+    def group(self, group: list[cases.Case], backends: tuple[int, int], together: bool) -> None:
         with ExitStack() as stack:
             running = {}
             for hosts in sorted({case.hosts for case in group}):
                 for kind in self.options.proxies:
-                    running[hosts, kind] = stack.enter_context(self.proxy(kind, backend, hosts))
+                    running[hosts, kind] = stack.enter_context(self.proxy(kind, backends, hosts))
             for cases_at_once in [group] if together else [[case] for case in group]:
                 for case in cases_at_once:
                     for kind in self.options.proxies:
@@ -63,9 +63,9 @@ class Bench:
                         for kind in self.options.proxies:
                             self.measure(case, running[case.hosts, kind])
 
-    def proxy(self, kind: str, backend: int, hosts: int):
+    def proxy(self, kind: str, backends: tuple[int, int], hosts: int):
         folder = self.folder / f"{kind}-{hosts}-{len(os.listdir(self.folder))}"
-        return fleet.proxy(kind, folder, self.proxy_core, backend, hosts)
+        return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts)
 
     def load(self, case: cases.Case, proxy: fleet.Running, seconds: float):
         return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
@@ -87,10 +87,10 @@ class Bench:
             used = machine.cpu_of(proxy.pid).since(before)
             return report.Round(outcome, used, machine.memory_of(proxy.pid), strangers.share())
 
-    def idle(self, backend: int) -> None:
+    def idle(self, backends: tuple[int, int]) -> None:
         for kind in self.options.proxies:
             say(f"{cases.IDLE}: {kind}")
-            with self.proxy(kind, backend, 0) as proxy:
+            with self.proxy(kind, backends, 0) as proxy:
                 self.results.idle[kind] = idle.bytes_per_connection(proxy, cases.IDLE_CONNECTIONS)
 
 

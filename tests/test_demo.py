@@ -112,4 +112,4 @@ def test_a_taken_port_is_told(tmp_path):
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     reason = os.strerror(errno.EADDRINUSE).lower()
-    assert errors.strip().endswith(f"127.0.0.1:{port + 2}, for a backend: {reason}; choose others with --port")
+    assert f"127.0.0.1:{port + 2}, for a backend: {reason}; choose others with --port" in errors

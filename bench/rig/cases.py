@@ -22,13 +22,14 @@ class Case:
     targets: dict[str, float] = field(default_factory=dict)
 
 
-def _asked(count: int) -> list[str]:
+def asked_hosts(count: int) -> list[str]:
+    """Return the hosts that are asked for where *count* are known."""
     names = host_names(count)
     return [names[number * count // ASKED_HOSTS] for number in range(ASKED_HOSTS)]
 
 
 def _hosts(count: int, **more) -> dict:
-    return {"load": Load(script=hosts_script(_asked(count))), "hosts": count, **more}
+    return {"load": Load(script=hosts_script(asked_hosts(count))), "hosts": count, **more}
 
 
 CASES = (

@@ -21,9 +21,10 @@ class Site(NamedTuple):
 
     folder: Path
     port: int
-    backend: int
+    backends: tuple[int, int]
+    """Two ports of the same backend: where everything goes, and where a route is sent when it is changed."""
     names: list[str]
-    """Hosts to tell apart; empty: everything goes to the backend."""
+    """Hosts to tell apart; empty: everything goes to the first backend."""
 
 
 def host_names(count: int) -> list[str]:
@@ -50,6 +51,7 @@ http {{
     server_tokens off;
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
+    client_max_body_size 0;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -62,8 +64,10 @@ BACKEND = NGINX_HEAD + """
     sendfile on;
     open_file_cache max=16;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{ports[0]} backlog=4096;
+        listen 127.0.0.1:{ports[1]} backlog=4096;
         location = /small {{ return 200 "hello from the backend\\n"; }}
+        location = /port {{ return 200 "$server_port\n"; }}
         location = /post {{ return 200 "taken\\n"; }}
         location = /seen {{ return 200 "$connection_requests\\n{seen}"; }}
         location /files/ {{ alias {folder}/files/; }}
@@ -72,14 +76,14 @@ BACKEND = NGINX_HEAD + """
 """
 
 
-def backend(folder: Path, port: int) -> list[str]:
+def backend(folder: Path, ports: tuple[int, int]) -> list[str]:
     """Write the backend's configuration and files; return its command."""
     files = folder / "files"
     files.mkdir(parents=True)
     (files / "10k").write_bytes(b"x" * 10_240)
     (files / "1m").write_bytes(b"x" * 1_048_576)
     seen = "".join(f"$http_{name.lower().replace('-', '_')}\\n" for name in SEEN)
-    return _nginx(folder, BACKEND.format(**_common(folder), port=port, seen=seen))
+    return _nginx(folder, BACKEND.format(**_common(folder), ports=ports, seen=seen))
 
 
 # -- nginx ------------------------------------------------------------------------------------------------
@@ -89,13 +93,13 @@ NGINX = NGINX_HEAD + """
     map_hash_bucket_size 128;
     {chosen}
     upstream backend {{
-        server 127.0.0.1:{backend};
+        server 127.0.0.1:{backends[0]};
         keepalive {idle};
         keepalive_requests 1000000000;
         keepalive_timeout 600s;
     }}
     upstream other {{
-        server 127.0.0.1:{backend};
+        server 127.0.0.1:{backends[1]};
         keepalive {idle};
         keepalive_requests 1000000000;
         keepalive_timeout 600s;
@@ -129,7 +133,7 @@ def nginx(site: Site) -> list[str]:
     else:
         chosen, refused, target = "", "", "backend"
     text = NGINX.format(
-        **_common(site.folder), port=site.port, backend=site.backend, idle=IDLE_UPSTREAMS,
+        **_common(site.folder), port=site.port, backends=site.backends, idle=IDLE_UPSTREAMS,
         chosen=chosen, refused=refused, target=target,
     )
     return _nginx(site.folder, text)
@@ -177,10 +181,10 @@ frontend web
     {chosen}
 backend backend
     http-reuse always
-    server one 127.0.0.1:{backend}
+    server one 127.0.0.1:{backends[0]}
 backend other
     http-reuse always
-    server one 127.0.0.1:{backend}
+    server one 127.0.0.1:{backends[1]}
 backend nowhere
     http-request return status 404
 """
@@ -194,7 +198,7 @@ def haproxy(site: Site) -> list[str]:
     else:
         chosen = "default_backend backend"
     text = HAPROXY.format(
-        folder=site.folder, connections=OPEN_FILES // 3, port=site.port, backend=site.backend,
+        folder=site.folder, connections=OPEN_FILES // 3, port=site.port, backends=site.backends,
         server=os.uname().nodename, chosen=chosen,
     )
     (site.folder / "haproxy.cfg").write_text(text)
@@ -215,12 +219,12 @@ serversTransport:
   maxIdleConnsPerHost: {idle}
 core:
   workers: 1
-"""
+"""     # throttle: the default of 2s would hold back every second change of a file that changes every second
 
 DYNAMIC = """http:
   services:
-    backend: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backend}"}}]}}}}
-    other: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backend}/"}}]}}}}
+    backend: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backends[0]}"}}]}}}}
+    other: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{backends[1]}"}}]}}}}
   routers:
 """
 
@@ -235,7 +239,7 @@ def fastproxy(site: Site) -> list[str]:
 
 def fastproxy_routers(site: Site, other: str = "") -> None:
     """Write the dynamic file, by rename; the router of the name *other* gets the other service."""
-    lines = [DYNAMIC.format(backend=site.backend)]
+    lines = [DYNAMIC.format(backends=site.backends)]
     for number, name in enumerate(site.names):
         service = "other" if name == other else "backend"
         lines.append(f'    r{number}: {{rule: "Host(`{name}`)", service: {service}}}\n')

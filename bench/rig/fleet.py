@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from . import configs
-from .processes import free_port, server
+from .processes import free_ports, server
 
 
 @dataclass
@@ -32,26 +32,31 @@ class Running:
 
 
 @contextmanager
-def backend(folder: Path, core: int) -> Iterator[int]:
-    """Run the backend; yields its port."""
-    port = free_port()
+def backend(folder: Path, core: int) -> Iterator[tuple[int, int]]:
+    """Run the backend; yields its two ports."""
+    ports = free_ports(2)
     folder.mkdir(parents=True)
-    command = configs.backend(folder, port)
-    with server(command, core=core, log=folder / "log", ready=lambda: status_of(port, "/small") == 200):
-        yield port
+    command = configs.backend(folder, ports)
+    ready = lambda: status_of(ports[1], "/small") == 200        # noqa: E731
+    with server(command, cores={core}, log=folder / "log", ready=ready):
+        yield ports
 
 
 @contextmanager
-def proxy(kind: str, folder: Path, core: int, backend_port: int, hosts: int = 0) -> Iterator[Running]:
-    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it, checked, when it serves."""
+def proxy(
+    kind: str, folder: Path, cores: set[int], backends: tuple[int, int], hosts: int = 0, checked: bool = True,
+) -> Iterator[Running]:
+    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it when it serves."""
     folder.mkdir(parents=True)
-    site = configs.Site(folder, free_port(), backend_port, configs.host_names(hosts))
+    [port] = free_ports(1)
+    site = configs.Site(folder, port, backends, configs.host_names(hosts))
     command = configs.COMMANDS[kind](site)
     host = site.names[-1] if site.names else ""
     ready = lambda: status_of(site.port, "/small", host) == 200     # noqa: E731
-    with server(command, core=core, log=folder / "log", ready=ready, within=180) as process:
+    with server(command, cores=cores, log=folder / "log", ready=ready, within=180) as process:
         running = Running(kind, site, process)
-        check(running, host)
+        if checked:
+            check(running, host)
         yield running
 
 

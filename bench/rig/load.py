@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .processes import on_core
+from .processes import on_cores
 
 BROWSER_HEAD = {      # with Host, thirteen fields
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -88,7 +88,7 @@ def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> O
         command += ["-s", str(script)]
     command.append(f"http://127.0.0.1:{port}{load.path}")
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_core(core),
+        command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_cores({core}),
     )
     if done.returncode:
         said = done.stderr.strip()

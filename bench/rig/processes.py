@@ -6,25 +6,28 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 STOP_WITHIN = 15.0      # seconds between asking a server to end and making it
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return different ports of 127.0.0.1 that nobody listened on a moment ago."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return tuple(listener.getsockname()[1] for listener in listeners)
 
 
-def on_core(core: int) -> Callable[[], None]:
-    """Return what a child calls before it becomes the server, so that it and its children stay on *core*."""
-    return lambda: os.sched_setaffinity(0, {core})
+def on_cores(cores: set[int]) -> Callable[[], None]:
+    """Return what a child calls before it becomes the server, so that it and its children stay on *cores*."""
+    return lambda: os.sched_setaffinity(0, cores)
 
 
 @contextmanager
-def server(command: Sequence[str], *, core: int, log: Path, ready: Callable[[], bool], within: float = 30.0):
+def server(
+    command: Sequence[str], *, cores: set[int], log: Path, ready: Callable[[], bool], within: float = 30.0,
+):
     """Run *command* until the block ends; yields its process once *ready* says True.
 
     Raises SystemExit with the end of its output when it ends early or is not ready *within* seconds.
@@ -32,7 +35,7 @@ def server(command: Sequence[str], *, core: int, log: Path, ready: Callable[[], 
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            preexec_fn=on_core(core), start_new_session=True,
+            preexec_fn=on_cores(cores), start_new_session=True,
         )
     try:
         _wait(process, command, log, ready, time.monotonic() + within)

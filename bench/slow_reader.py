@@ -1,0 +1,202 @@
+"""A gibibyte down and a gibibyte up through a slow reader: how much memory the proxy takes meanwhile.
+
+Who sends does so as fast as it may; who reads rests first, then takes a little at a time. Each direction is
+tried with a length and in chunks. Counted is the memory that only the proxy's process tree has, every 50 ms.
+
+    python bench/slow_reader.py --mebibytes 1024
+
+Exits 1 when the memory grew by more than 32 MiB, or a byte was lost.
+"""
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from rig import configs, fleet, machine
+from rig.processes import end_on_signal
+
+MIB = 2**20
+MAY_GROW = 32 * MIB
+PIECE = b"\x00" * (256 * 1024)
+REST_FIRST = 2.0        # seconds for which the reader takes nothing: buffers fill as far as they go
+REST = 0.002            # seconds between two reads: about 100 MiB a second
+SAMPLE_EVERY = 0.05
+
+
+# -- both ends --------------------------------------------------------------------------------------------
+
+def send_body(connection: socket.socket, size: int, chunked: bool) -> None:
+    """Send *size* bytes as fast as the connection takes them."""
+    for _ in range(size // len(PIECE)):
+        connection.sendall(b"%x\r\n%b\r\n" % (len(PIECE), PIECE) if chunked else PIECE)
+    if chunked:
+        connection.sendall(b"0\r\n\r\n")
+
+
+class SlowReader:
+    """Reads bodies from *stream*, with a rest after every 256 KiB however small the chunks are."""
+
+    def __init__(self, stream) -> None:
+        self.stream = stream
+        self.taken = 0          # bytes since the last rest
+
+    def read(self, fields: dict[str, str]) -> int:
+        """Read the body whose head has *fields*; return its size, without the framing."""
+        time.sleep(REST_FIRST)
+        if "transfer-encoding" not in fields:
+            return self.drop(int(fields["content-length"]))
+        total = 0
+        while size := int(self.stream.readline(), 16):
+            total += self.drop(size)
+            self.stream.readline()
+        self.stream.readline()
+        return total
+
+    def drop(self, size: int) -> int:
+        """Read *size* bytes and forget them; return how many came before the other side left."""
+        left = size
+        while left and (piece := self.stream.read(min(left, len(PIECE) - self.taken))):
+            left -= len(piece)
+            self.taken += len(piece)
+            if self.taken == len(PIECE):
+                self.taken = 0
+                time.sleep(REST)
+        return size - left
+
+
+def read_head(stream) -> tuple[str, dict[str, str]]:
+    """Return the first line of a head and its fields, names in lower case."""
+    first = stream.readline().decode().strip()
+    fields = {}
+    while line := stream.readline().decode().strip():
+        name, _, value = line.partition(":")
+        fields[name.lower()] = value.strip()
+    return first, fields
+
+
+def framing(size: int, chunked: bool) -> bytes:
+    return b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n" % size
+
+
+def serve(listener: socket.socket, size: int) -> None:
+    """Answer a connection at a time: GET /chunked and /length with a large body, POST with a count."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return      # closed: the run is over
+        with connection, connection.makefile("rb") as stream:
+            while (request := read_head(stream))[0]:
+                answer(connection, stream, *request, size)
+
+
+def answer(connection: socket.socket, stream, line: str, fields: dict[str, str], size: int) -> None:
+    if line.startswith("POST"):
+        taken = b"%d" % SlowReader(stream).read(fields)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing(len(taken), False) + taken)
+    elif "/small" in line or "/seen" in line:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing(0, False))
+    else:
+        chunked = "/chunked" in line
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing(size, chunked))
+        send_body(connection, size, chunked)
+
+
+# -- the runs ---------------------------------------------------------------------------------------------
+
+def download(port: int, size: int, chunked: bool) -> int:
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+        path = b"/chunked" if chunked else b"/length"
+        connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: bench.example\r\n\r\n")
+        line, fields = read_head(stream)
+        return SlowReader(stream).read(fields) if " 200 " in line else 0
+
+
+def upload(port: int, size: int, chunked: bool) -> int:
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+        connection.sendall(b"POST /taken HTTP/1.1\r\nHost: bench.example\r\n" + framing(size, chunked))
+        send_body(connection, size, chunked)
+        line, fields = read_head(stream)
+        return int(stream.read(int(fields["content-length"]))) if " 200 " in line else 0
+
+
+RUNS = {
+    "down, length": (download, False), "down, chunked": (download, True),
+    "up, length": (upload, False), "up, chunked": (upload, True),
+}
+
+
+@contextmanager
+def peak_of(root: int) -> Iterator[list[int]]:
+    """Watch the memory of the tree under *root*; yields a list that holds its greatest so far, in bytes."""
+    over = threading.Event()
+    peak = [machine.memory_of(root).uss]
+
+    def watch() -> None:
+        while not over.wait(SAMPLE_EVERY):
+            peak[0] = max(peak[0], machine.memory_of(root).uss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+def run(running: fleet.Running, size: int) -> Iterator[tuple[bool, str]]:
+    """Yield (kept, what was found) for each direction and framing."""
+    began = machine.memory_of(running.pid).uss
+    for name, (move, chunked) in RUNS.items():
+        with peak_of(running.pid) as peak:
+            started = time.monotonic()
+            moved = move(running.port, size, chunked)
+            took = time.monotonic() - started
+        grown = peak[0] - began
+        lost = "" if moved == size else f", but {size - moved} bytes were lost"
+        found = f"{name}: {moved / MIB:.0f} MiB in {took:.1f} s, memory grew by {grown / MIB:.1f} MiB{lost}"
+        yield grown <= MAY_GROW and not lost, found
+
+
+@contextmanager
+def own_backend(size: int) -> Iterator[int]:
+    """Serve in threads of this process; yields the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(serve, listener, size)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)     # wakes those that wait in accept
+
+
+def main() -> int:
+    end_on_signal()
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser.add_argument("--mebibytes", type=int, default=1024, metavar="N", help="in each run, default 1024")
+    parser.add_argument("--proxy", choices=list(configs.COMMANDS), default="fastproxy")
+    given = parser.parse_args()
+    size = given.mebibytes * MIB
+    good = True
+    with tempfile.TemporaryDirectory(prefix="fastproxy-slow-") as folder, own_backend(size) as backend:
+        cores = os.sched_getaffinity(0)
+        proxy = fleet.proxy(given.proxy, Path(folder) / "proxy", cores, (backend, backend), checked=False)
+        with proxy as running:
+            for kept, found in run(running, size):
+                print(f"{'PASS' if kept else 'MISS'}  {found} (<= {MAY_GROW / MIB:.0f})", flush=True)
+                good = good and kept
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
