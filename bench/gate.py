@@ -1,8 +1,8 @@
 """Compare what the compiled half gains over its plain twins with what it gained when the ratios were saved.
 
 Reads the JSON of pytest-benchmark. In each group a benchmark with "compiled" in its name has a partner of the
-same name with "twin" in that place; the figure is the shortest time of the one to that of the other. A machine
-that is slow today is slow for both.
+same name with "twin" in that place; the figure is the shortest time of the one to that of the other. A
+machine that is slow today is slow for both.
 
     python bench/gate.py build/benchmarks.json            exits 1 when a ratio grew by more than a tenth
     python bench/gate.py build/benchmarks.json --save     writes bench/ratios.json

@@ -20,13 +20,13 @@ head hello proxyline netset index path pool target
 
 message framing
 
-rule balance step port
+rule balance step port forwarded
 
 steps_path steps_headers steps_gate awaited table upstream
 
 snapshot
 
-exchange splice datagram
+splice exchange datagram
 
 downstream
 """
@@ -35,9 +35,9 @@ downstream
 PYTHON = """
 errors regex
 
-config.findings config.schema config.values config.yamltext config.tomltext config.decode
-config.static config.middlewares config.http config.tcp config.udp config.tls config.dynamic
-config.sources config.merge config.delta
+config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
+config.flags config.static config.middlewares config.http config.tcp config.udp config.tls config.dynamic
+config.blocks config.document config.sources config.merge config.delta
 rules.syntax rules.keys rules.parse rules.compile
 
 plugins.api plugins.load

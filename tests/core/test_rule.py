@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rules.strategies import trees
-from tests.twins import rule as twin
 
 from fastproxy._core.message import Request
 from fastproxy._core.rule import Rule
 from fastproxy.rules.compile import compile_rule, compile_tree
+from tests.rules.strategies import trees
+from tests.twins import rule as twin
 
 
 def rule_of(text):

@@ -7,13 +7,13 @@ import weakref
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.twins import table as twin
 
 from fastproxy._core.message import Request
 from fastproxy._core.rule import Rule
 from fastproxy._core.step import Pipeline
 from fastproxy._core.table import Route, Table
 from fastproxy.rules.compile import compile_rule
+from tests.twins import table as twin
 
 PIPELINE = Pipeline()
 

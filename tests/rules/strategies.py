@@ -1,9 +1,9 @@
 """Random rules and requests that meet often: few hosts, few paths, all of them alike."""
 
 from hypothesis import strategies as st
-from tests.twins.rule import Asked
 
 from fastproxy.rules.syntax import And, Matcher, Not, Or
+from tests.twins.rule import Asked
 
 HOSTS = ["a.example", "b.example", "A.Example.", "*.example", "*.b.example", "*", "x.b.example", "::1"]
 PATHS = ["/", "/a", "/ab", "/ab/c", "/a/b", "/%2F", "/é"]

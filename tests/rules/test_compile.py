@@ -2,12 +2,12 @@
 
 import pytest
 from hypothesis import given
-from tests.rules.strategies import requests, trees
-from tests.twins import rule as twin
 
 from fastproxy.rules.compile import MATCH, MISS, compile_rule, compile_tree
 from fastproxy.rules.keys import ANY, BELOW, EXACT, MOST
 from fastproxy.rules.syntax import Matcher, RuleError
+from tests.rules.strategies import requests, trees
+from tests.twins import rule as twin
 
 
 @pytest.mark.parametrize(
