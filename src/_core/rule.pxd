@@ -11,6 +11,7 @@ cdef struct Op:
     int on_false
     unsigned int name_size
     unsigned int text_size
+    unsigned long long asker   # a number no other op of the process ever had
     const char* name           # borrowed: behind the ops in the same block
     const char* text           # likewise
     void* held                 # borrowed from Rule.held: a pattern's search, or a NetSet; NULL for the rest

@@ -5,6 +5,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcmp, memcpy
 
 from .head cimport Field, Head, value_of
+from .index cimport hash_of
 from .netset cimport NetSet
 from .span cimport Span, bytes_of, find_byte, span_of
 
@@ -28,6 +29,11 @@ cdef enum:
     MATCH = -1                 # jumps out of the program
     MISS = -2
 
+cdef enum:
+    MEMO_SHIFT = 54            # 64 - log2 of MEMOS
+    MEMOS = 1024
+    MEMO_HOST = 62             # bytes; longer hosts are searched each time
+
 KINDS = {
     "always": ALWAYS, "host": HOST, "wildcard": WILDCARD, "host_regexp": HOST_REGEXP, "path": PATH,
     "prefix": PREFIX, "path_regexp": PATH_REGEXP, "method": METHOD, "header": HEADER,
@@ -42,12 +48,43 @@ cdef bint equal(Span a, const char* text, Py_ssize_t size) noexcept nogil:
     return a.size == size and (size == 0 or memcmp(a.at, text, size) == 0)
 
 
-cdef bint found(const Op* op, Span part) noexcept:
-    """Search the pattern in the text. One that cannot be searched in (out of memory) counts as not found."""
+cdef int searched(const Op* op, Span part) noexcept:
+    """Search the pattern in the text: found, not found, or -1 when that failed (out of memory)."""
     try:
         return (<object>op.held)(bytes_of(part)) is not None
     except Exception:
-        return False
+        return -1
+
+
+cdef bint found(const Op* op, Span part) noexcept:
+    return searched(op, part) == 1
+
+
+cdef struct Memo:
+    unsigned long long asker   # 0: unused
+    bint answer
+    unsigned char size
+    char[MEMO_HOST] host
+
+# What patterns last said of hosts. A search costs more than a microsecond, most of it in the binding, and
+# the same few hosts come all day. One for the process: its size must not follow the number of rules.
+cdef Memo[MEMOS] memos
+cdef unsigned long long askers = 0
+
+
+cdef bint found_in_host(const Op* op, Span host) noexcept:
+    cdef Memo* memo
+    cdef int answer
+    if host.size > MEMO_HOST:
+        return found(op, host)
+    memo = &memos[(hash_of(host) + op.asker * 0x9E3779B97F4A7C15ULL) >> MEMO_SHIFT]
+    if memo.asker == op.asker and equal(host, memo.host, memo.size):
+        return memo.answer
+    answer = searched(op, host)
+    if answer >= 0:
+        memo.asker, memo.answer, memo.size = op.asker, answer, <unsigned char>host.size
+        memcpy(memo.host, host.at, host.size)
+    return answer == 1
 
 
 cdef bint is_below(const Op* op, Span host) noexcept nogil:
@@ -198,7 +235,7 @@ cdef bint holds(const Op* op, Request request) noexcept:
     if op.kind == CLIENT:
         return (<NetSet>op.held).has(&request.client)
     if op.kind == HOST_REGEXP:
-        return found(op, request.host)
+        return found_in_host(op, request.host)
     if op.kind == PATH_REGEXP:
         return found(op, request.routing_path)
     if op.kind == HEADER_REGEXP:
@@ -271,6 +308,7 @@ cdef int fill(Rule rule, list parts) except -1:
     cdef Op* op
     cdef bytes name, text
     cdef int yes, no
+    global askers
     for (kind, yes, no), name, text, held in parts:
         op = &rule.ops[rule.count]
         rule.count += 1
@@ -279,6 +317,8 @@ cdef int fill(Rule rule, list parts) except -1:
                 raise ValueError(f"the jump {jump} of test {rule.count - 1} leads to no later test")
         op.kind, op.on_true, op.on_false = kind, yes, no
         op.held = NULL if held is None else <void*>held
+        askers += 1
+        op.asker = askers
         op.name, op.name_size = free, len(name)
         free = put(free, name)
         op.text, op.text_size = free, len(text)

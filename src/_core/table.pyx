@@ -297,6 +297,8 @@ cdef object rerun(object old, list removed, list added):
     cdef tuple routes
     if not removed and not added:
         return old
+    if old is None and not removed and len(added) == 1:
+        return added[0]
     if type(old) is Run:
         routes = (<Run>old).routes
     else:

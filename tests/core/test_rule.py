@@ -284,6 +284,28 @@ def test_a_pattern_that_raises_does_not_match():
     assert Rule("x", [("path_regexp", -2, -1, Broken())], ())(get())
 
 
+def test_what_a_pattern_said_of_a_host_is_remembered_for_that_pattern_and_host_alone():
+    requests = [get(host=host) for host in ("a.example", "b.example", "a" * 62, "a" * 63, "c" * 200, "")] * 3
+    for pattern in ("^a", "^b", "a", "^$", "^a{62}$", "^c{200}$"):
+        rule = rule_of(f"HostRegexp(`{pattern}`)")
+        for request in requests:
+            assert rule(request) is twin.found(pattern.encode(), request.host_name.encode())
+
+
+def test_a_search_that_failed_is_made_again():
+    class Weak:
+        answers = [MemoryError, object(), AssertionError("a third search")]
+
+        def search(self, text):
+            answer = self.answers.pop(0)
+            if isinstance(answer, type):
+                raise answer
+            return answer
+
+    rule = Rule("x", [("host_regexp", -1, -2, Weak())], ())
+    assert [rule(get()) for _ in range(3)] == [False, True, True]
+
+
 def test_a_rule_keeps_its_text_and_keys():
     rule = rule_of("Host(`a`)")
     assert rule.text == "Host(`a`)"
