@@ -55,7 +55,7 @@ switcher health api
 
 app whoami demo
 
-. worker supervisor check serve cli __main__
+. worker supervisor check serve commands cli __main__
 """
 
 # Doors: what is named before the colon is imported by what is named after it, and by nobody else.
@@ -66,7 +66,7 @@ DOORS = {
 }
 
 # These floors work on a document without opening a socket.
-NO_ASYNCIO = ("config.", "rules.", "errors", "regex")
+NO_ASYNCIO = ("config.", "rules.", "errors", "regex", "check")
 
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+c?import[ \t]+(?P<names>\([^)]*\)|[^\n#]+)"

@@ -7,9 +7,9 @@ PAGE                   slots x BLOCK          one block for each slot       the 
 PAGE + slots x BLOCK   words x 8, to a page   words shared by all workers   all of them, atomically
 ```
 
-Everything is little-endian, 8 bytes wide and 8-aligned; a block and the shared words begin on a page, so that
-no two workers write to one cache line. What a block holds is known to `_core.tally` alone; here it is a row of
-words. The successor of a dead worker is given the same slot and counts on.
+Everything is little-endian, 8 bytes wide and 8-aligned; a block and the shared words begin on a page, so
+that no two workers write to one cache line. What a block holds is known to `_core.tally` alone; here it is a
+row of words. The successor of a dead worker is given the same slot and counts on.
 
 The shared words are for limiter buckets and in-flight counts; nobody is given one yet, so there are none.
 """

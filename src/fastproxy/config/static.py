@@ -207,7 +207,9 @@ class Log(Section, frozen=True):
     MAY_BE_EMPTY = True
     NOT_YET = "maxSize maxAge maxBackups compress otlp"
 
-    level: Annotated[LogLevel, Choice(otherwise="ERROR")] = "ERROR"
+    level: Annotated[LogLevel, Choice(otherwise="ERROR")] = "INFO"
+    """Ours is INFO where Traefik's is ERROR: start and every reload are one line each, and worth it."""
+
     format: Literal["common", "json"] = "common"
 
     no_color: bool = False

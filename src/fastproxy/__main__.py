@@ -1,0 +1,7 @@
+"""`python -m fastproxy` is `fastproxy`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

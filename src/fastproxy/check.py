@@ -1,0 +1,349 @@
+"""`fastproxy check`: every problem of static and dynamic files; no socket, no loop, no compiled core.
+
+What one section cannot know by itself is looked for here: rules, and names that refer to nothing. That is
+done on the keys and texts of a document and not on its objects, so that one mistake hides no other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .config.decode import plan_of, text_of
+from .config.document import decode, read_whole
+from .config.findings import Findings, Place, Where, nearest, unknown
+from .config.sources import DYNAMIC_ROOTS, read_static
+from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
+from .config.texts import TEMPLATE, Format, Loaded, decoded, load
+from .errors import Problem
+from .rules.compile import compile_rule
+from .rules.syntax import RuleError
+
+SECTIONS = {"routers": "router", "services": "service", "middlewares": "middleware"}
+SECTIONS["serversTransports"] = "serversTransport"
+"""The sections of `http`, and what an object in each is called."""
+
+
+class Reference(NamedTuple):
+    """A place in an object that names another one."""
+
+    section: str
+    option: tuple[str, ...]
+    kind: str
+
+
+REFERENCES = (
+    Reference("routers", ("entryPoints",), "entry point"),
+    Reference("routers", ("middlewares",), "middleware"),
+    Reference("routers", ("service",), "service"),
+    Reference("services", ("loadBalancer", "serversTransport"), "serversTransport"),
+    Reference("middlewares", ("chain", "middlewares"), "middleware"),
+)
+
+STATIC_ROOTS = plan_of(StaticConfiguration).names()
+
+NOT_YET = ("api", "dashboard", "ping", "prometheus", "rest", "acme-http", "noop")
+"""Services of Traefik's provider `internal`."""
+
+
+class Names(NamedTuple):
+    """What may be referred to."""
+
+    provider: str
+    """Whose documents these are; a name without a provider is one of its own."""
+
+    by_kind: Mapping[str, Iterable[str]]
+    """Bare names by the word for their kind. A kind that is not there is not checked."""
+
+    def mistake(self, kind: str, reference: str) -> str:
+        """Return what is wrong with a reference, or ''."""
+        if kind not in self.by_kind or not reference:
+            return ""
+        name, at, provider = reference.rpartition("@")
+        if not at or kind == "entry point":
+            name, provider = reference, self.provider
+        if provider != self.provider:
+            return _foreign(kind, name, provider, self.provider)
+        return "" if name in self.by_kind[kind] else self._missing(kind, name)
+
+    def _missing(self, kind: str, name: str) -> str:
+        names = sorted(self.by_kind[kind])
+        if nearest(name, names):
+            return unknown(kind, name, names)
+        known = (
+            f"known: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            if names
+            else "none is declared"
+        )
+        return f'unknown {kind} "{name}"; {known}'
+
+
+def _foreign(kind: str, name: str, provider: str, own: str) -> str:
+    """Return what is wrong with a name of another provider, or ''."""
+    if (kind, name, provider) == ("serversTransport", "default", "internal"):
+        return ""
+    if provider == "internal" and kind == "service" and name in NOT_YET:
+        return f'"{name}@internal" is not supported yet'
+    if provider in PROVIDER_NAMES.split():
+        return f'"{name}@{provider}": the provider {provider} is not supported yet; there is {own}'
+    return f'"{name}@{provider}": {unknown("provider", provider, [own, "internal"])}'
+
+
+class Document:
+    """One dynamic file: what it says, and what is wrong with it."""
+
+    def __init__(self, source: str, data: bytes) -> None:
+        """source: the name for messages; its end tells the format."""
+        self.source = source
+        self.raw: Mapping[str, Any] = {}
+        self._findings = Findings()
+        self._loaded: Loaded | None = None
+        self._lines: list[str] = []
+        self._problems: list[Problem] = []
+        text = decoded(data, source, self._findings)
+        if text is not None:
+            self._read(text)
+
+    def _read(self, text: str) -> None:
+        self._lines = text.split("\n")
+        if TEMPLATE in text:
+            self._problems = read_whole(text, self.source).problems
+            return
+        self._loaded = load(text, self.source, self._findings)
+        if self._loaded.raw is not None:
+            self.raw = self._loaded.raw
+            decode(self.raw, self._findings)
+
+    def problems(self) -> list[Problem]:
+        """Return everything that was found, sorted by place."""
+        loaded = self._loaded
+        located = self._findings.problems(
+            loaded.locate if loaded else lambda path, on_key: Place(self.source)
+        )
+        return sorted([*self._problems, *located])
+
+    def names(self, section: str) -> Mapping[str, Where]:
+        """Return the names in a section of `http`, those of broken objects too, and where they stand."""
+        where, objects = _at(self.raw, "http", section)
+        return {name: (where, name, name) for name in objects} if isinstance(objects, dict) else {}
+
+    def find_rules(self) -> None:
+        """Look for rules that cannot be used."""
+        for name in self.names("routers"):
+            where, rule = _at(self.raw, "http", "routers", name, "rule")
+            if isinstance(rule, str) and rule:
+                try:
+                    compile_rule(rule)
+                except RuleError as error:
+                    self._findings.error(
+                        where, error.message, place=self._place_in(where, rule, error.column)
+                    )
+
+    def find_references(self, names: Names) -> None:
+        """Look for names that refer to nothing."""
+        for section, option, kind in REFERENCES:
+            for owner in self.names(section):
+                for where, text in texts_at(self.raw, "http", section, owner, *option):
+                    if mistake := names.mistake(kind, text):
+                        self._findings.error(where, mistake)
+
+    def find_duplicates(self, taken: dict[tuple[str, str], str]) -> None:
+        """Look for names that earlier documents have. taken: whose each name is; is added to."""
+        for section, kind in SECTIONS.items():
+            for name, where in self.names(section).items():
+                first = taken.setdefault((section, name), self.source)
+                if first != self.source:
+                    message = f'{kind} "{name}" is in {first} already, which counts; this one is skipped'
+                    self._findings.warning(where, message, on_key=True)
+
+    def find_loops(self, chains: Mapping[str, Sequence[str]]) -> None:
+        """Look for chains that run back into themselves."""
+        for name in self.names("middlewares"):
+            loop = _loop(name, chains)
+            if loop:
+                where, _ = _at(self.raw, "http", "middlewares", name, "chain", "middlewares")
+                self._findings.error(where, f"the chain runs back into itself: {' -> '.join(loop)}")
+
+    def chains(self) -> dict[str, list[str]]:
+        """Return the members of each chain."""
+        found = {}
+        for name in self.names("middlewares"):
+            members = [
+                text for _, text in texts_at(self.raw, "http", "middlewares", name, "chain", "middlewares")
+            ]
+            if members:
+                found[name] = members
+        return found
+
+    def _place_in(self, where: Where, text: str, column: int) -> Place | None:
+        """Return the place of a character of a value that stands as it is in one line; None for any other."""
+        assert self._loaded is not None
+        place = self._loaded.locate(_written(where), False)
+        line = self._lines[place.line - 1] if 0 < place.line <= len(self._lines) else ""
+        start = line.find(text, max(place.column - 1, 0))
+        if start < 0 or start > place.column + 2:  # at most three quotes before it
+            return None
+        return Place(self.source, place.line, start + column)
+
+
+def _written(where: Where | None) -> tuple[str | int, ...]:
+    return (*_written(where[0]), where[1]) if where else ()
+
+
+def _at(raw: Any, *path: str) -> tuple[Where, Any]:
+    """Follow a path of Traefik's names; returns the place, in the keys as written, and the value or None."""
+    where: Where | None = None
+    for name in path:
+        key = _key(raw, name)
+        where, raw = (where, key, name), raw.get(key) if isinstance(raw, dict) else None
+    assert where is not None
+    return where, raw
+
+
+def _key(raw: Any, name: str) -> str:
+    """Return how a mapping writes a name."""
+    if not isinstance(raw, dict) or name in raw:
+        return name
+    return next((key for key in raw if key.lower() == name.lower()), name)
+
+
+def texts_at(raw: Any, *path: str) -> Iterator[tuple[Where, str]]:
+    """Yield the text, or the texts of the list, at a path, each with its place."""
+    where, value = _at(raw, *path)
+    if isinstance(value, list):
+        for at, each in enumerate(value):
+            yield (where, at, ""), text_of(each) or ""
+    elif path[-1].endswith("s"):  # a list may be written as one text with commas
+        for part in (text_of(value) or "").split(","):
+            yield where, part.strip()
+    else:
+        yield where, text_of(value) or ""
+
+
+def _loop(start: str, chains: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the way from a chain back to itself, or []. Told by the first of its members only."""
+    ways = [[start]]
+    seen = set()
+    while ways:
+        way = ways.pop()
+        for name in chains.get(way[-1], ()):
+            if name == start:
+                return [] if min(way) != start else [*way, start]
+            if name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
+
+
+def check_documents(
+    files: Iterable[tuple[str, bytes]],
+    provider: str = "file",
+    entry_points: Iterable[str] | None = None,
+) -> list[Problem]:
+    """Return every problem of the dynamic files of one provider: (name, content) each, in their order.
+
+    entry_points: None if they are not known; then references to them are not checked.
+    """
+    documents = [Document(source, data) for source, data in files]
+    by_kind: dict[str, Iterable[str]] = {
+        kind: {name for each in documents for name in each.names(section)}
+        for section, kind in SECTIONS.items()
+    }
+    if entry_points is not None:
+        by_kind["entry point"] = set(entry_points)
+    names = Names(provider, by_kind)
+    chains = {name: members for each in reversed(documents) for name, members in each.chains().items()}
+    taken: dict[tuple[str, str], str] = {}
+    for each in documents:
+        each.find_rules()
+        each.find_references(names)
+        each.find_duplicates(taken)
+        each.find_loops(chains)
+    return [problem for each in documents for problem in each.problems()]
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+class Checked(NamedTuple):
+    """What was looked at, and what was found."""
+
+    files: list[str]
+    problems: list[Problem]
+
+
+class Scope(NamedTuple):
+    """What a static configuration says about dynamic ones."""
+
+    entry_points: list[str] | None
+    files: list[str]
+
+
+def check_all(flags: Sequence[str], environ: Mapping[str, str], more: Sequence[str] = ()) -> Checked:
+    """Check the static configuration that the daemon would read, and the dynamic files that it names.
+
+    more: dynamic files to look at in place of those.
+    """
+    reading = read_static(flags, environ)
+    made = reading.configuration
+    scope = _scope(made) if made else _scope_of_raw(_raw_of(reading.source))
+    names = list(more) or scope.files
+    dynamic = _check_dynamic(names, scope.entry_points)
+    return Checked([reading.source, *names], [*reading.problems, *dynamic])
+
+
+def check_files(names: Sequence[str]) -> Checked:
+    """Check files that are static or dynamic: their sections tell."""
+    dynamic = [name for name in names if not _is_static(_raw_of(name))]
+    problems = []
+    for name in names:
+        if name not in dynamic:
+            problems += check_all([f"--configFile={name}"], {}).problems
+    return Checked(list(names), [*problems, *_check_dynamic(dynamic, None)])
+
+
+def _check_dynamic(names: Sequence[str], entry_points: list[str] | None) -> list[Problem]:
+    files, unreadable = [], []
+    for name in names:
+        try:
+            files.append((name, Path(name).read_bytes()))
+        except OSError as error:
+            unreadable.append(
+                Problem(source=name, message=f"cannot be read: {(error.strerror or '').lower()}")
+            )
+    return [*unreadable, *check_documents(files, entry_points=entry_points)]
+
+
+def _scope(made: StaticConfiguration) -> Scope:
+    provider = made.providers.file
+    return Scope(list(made.entry_points), dynamic_files(provider) if provider else [])
+
+
+def _scope_of_raw(raw: Any) -> Scope:
+    """Return what can be seen of a static configuration that has mistakes."""
+    points = _at(raw, "entryPoints")[1]
+    named = (text_of(_at(raw, "providers", "file", name)[1]) or "" for name in ("filename", "directory"))
+    provider = FileProvider(filename=next(named), directory=next(named))
+    return Scope(list(points) if isinstance(points, dict) else None, dynamic_files(provider))
+
+
+def dynamic_files(provider: FileProvider) -> list[str]:
+    """Return the files that a file provider reads, in the order in which it does."""
+    if not provider.directory:
+        return [provider.filename] if provider.filename else []
+    found = (path for path in Path(provider.directory).rglob("*") if Format.of(path.name) and path.is_file())
+    return sorted(map(str, found))
+
+
+def _raw_of(name: str) -> Any:
+    """Return what a file says before anybody decodes it; {} for one that cannot be read."""
+    try:
+        text = decoded(Path(name).read_bytes(), name, Findings())
+    except OSError:
+        return {}
+    return load(text, name, Findings()).raw or {} if text is not None and Format.of(name) else {}
+
+
+def _is_static(raw: Any) -> bool:
+    """Tell whether a document has sections of a static configuration and none of a dynamic one."""
+    roots = {key.lower() for key in raw}
+    return not roots & DYNAMIC_ROOTS and bool(roots & {name.lower() for name in STATIC_ROOTS})
