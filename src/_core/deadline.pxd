@@ -10,7 +10,7 @@ cdef struct Deadline:
     Deadline* next
     Deadline* previous         # both NULL: not in the wheel
     double due                 # seconds of the monotonic clock
-    double looked_at           # when the wheel will look; never later than `due`
+    long long tick             # when the wheel will look; not later than soon after `due`
     void* owner                # borrowed: the Timed it is embedded in
     int what                   # handed back to the owner
 
@@ -21,7 +21,8 @@ cdef enum:
 
 cdef class Wheel:
     cdef object loop
-    cdef object handle         # of the next tick; None: nothing is armed
+    cdef object handle         # of the next tick looked at; None: nothing is armed
+    cdef long long waking      # that tick
     cdef Deadline[512] slots   # heads of circular lists
     cdef long long tick        # the last tick handled
     cdef int linked            # deadlines in the wheel
@@ -29,7 +30,8 @@ cdef class Wheel:
     cdef void arm(self, Deadline* deadline, Timed owner, double due, int what) noexcept
     cdef void link(self, Deadline* deadline, double at) noexcept
     cdef void unlink(self, Deadline* deadline) noexcept
-    cdef void schedule(self) noexcept
+    cdef void wake_at(self, long long tick) noexcept
+    cdef long long next_tick(self) noexcept
     cdef void empty(self, Deadline* slot, double time) noexcept
 
 

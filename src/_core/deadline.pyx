@@ -30,7 +30,7 @@ cdef class Timed:
 
 
 cdef class Wheel:
-    """The deadlines of one event loop. Its tick runs only while something is armed."""
+    """The deadlines of one event loop. The loop is woken only for ticks at which there is something to look at."""
 
     def __cinit__(self, object loop):
         cdef int i
@@ -50,14 +50,14 @@ cdef class Wheel:
         deadline.due = due
         deadline.what = what
         if deadline.next is not NULL:
-            if deadline.looked_at <= due:
+            if deadline.tick <= <long long>(due / TICK) + 1:
                 return
             self.unlink(deadline)
         deadline.owner = <void*>owner
-        self.link(deadline, due)
         if self.handle is None:
             self.tick = <long long>(now() / TICK)
-            self.schedule()
+        self.link(deadline, due)
+        self.wake_at(deadline.tick)
 
     cdef void link(self, Deadline* deadline, double at) noexcept:
         cdef long long tick = <long long>(at / TICK) + 1
@@ -67,9 +67,7 @@ cdef class Wheel:
             tick = self.tick + 1
         elif tick > self.tick + SLOTS - 1:
             tick = self.tick + SLOTS - 1
-        deadline.looked_at = tick * TICK
-        if deadline.looked_at > at:
-            deadline.looked_at = at
+        deadline.tick = tick
         head = &self.slots[tick % SLOTS]
         deadline.next = head
         deadline.previous = head.previous
@@ -87,9 +85,15 @@ cdef class Wheel:
         deadline.previous = NULL
         self.linked -= 1
 
-    cdef void schedule(self) noexcept:
+    cdef void wake_at(self, long long tick) noexcept:
+        """See to it that turn() is called at `tick` or before."""
+        if self.handle is not None:
+            if self.waking <= tick:
+                return
+            self.handle.cancel()
+        self.waking = tick
         try:
-            self.handle = self.loop.call_later(TICK, self.turn)
+            self.handle = self.loop.call_later(max(0.0, tick * TICK - now()), self.turn)
         except Exception:
             # A loop that is closing takes no more timers; nobody waits for a deadline then.
             self.handle = None
@@ -108,7 +112,15 @@ cdef class Wheel:
             self.empty(&self.slots[tick % SLOTS], time)
             tick += 1
         if self.linked:
-            self.schedule()
+            self.wake_at(self.next_tick())
+
+    cdef long long next_tick(self) noexcept:
+        """The first tick ahead at which something lies."""
+        cdef int ahead
+        for ahead in range(1, SLOTS):
+            if self.slots[(self.tick + ahead) % SLOTS].next is not &self.slots[(self.tick + ahead) % SLOTS]:
+                return self.tick + ahead
+        return self.tick + SLOTS
 
     cdef void empty(self, Deadline* slot, double time) noexcept:
         """Look at each deadline of one slot: fire it, link it anew or drop it."""

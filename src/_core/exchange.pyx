@@ -17,6 +17,7 @@ import asyncio
 import ssl
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 
 from .balance cimport Balancer
 from .framing cimport LENGTH, NO_BODY
@@ -35,7 +36,7 @@ from .target cimport target_begin, target_end
 from .upstream cimport Upstream, dial
 
 cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(object)
+    Py_ssize_t Py_REFCNT(PyObject*)        # of a borrowed pointer: a reference would count itself
 
 cdef enum:
     MOST_SPARE = 512       # exchanges kept for later; a burst of more is freed again
@@ -615,12 +616,12 @@ cdef class Exchange(Receiver):
 
     cdef void clear(self) noexcept:
         """Forget everything of the request; a plugin that still holds it is refused from now on."""
-        if Py_REFCNT(self.request) > 1:
+        if Py_REFCNT(<PyObject*>self.request) > 1:
             self.request.over = True
             self.request = Request.__new__(Request)
         else:
             self.request.clear()
-        if Py_REFCNT(self.response) > 1:
+        if Py_REFCNT(<PyObject*>self.response) > 1:
             self.response.over = True
             self.response = Response.__new__(Response)
         else:
