@@ -13,8 +13,8 @@ from msgspec import structs
 
 from ..errors import Problem
 from .blocks import Block, Blocks, Cut, NotInBlocks
-from .decode import Option, Reader, plan_of, section_reader
-from .dynamic import Configuration
+from .decode import Reader, plan_of, section_reader
+from .dynamic import KINDS, Configuration
 from .findings import Findings, Where, shown_path, unknown
 from .http import HttpConfiguration
 from .static import StaticConfiguration
@@ -76,30 +76,34 @@ class _Collector:
     """Gathers named objects into a Configuration."""
 
     def __init__(self) -> None:
-        self.made: dict[str, dict[str, Any]] = {}
-        self.broken: dict[str, dict[str, str]] = {}
+        self.tables: dict[str, dict[str, Any]] = {}
+        self._broken: dict[str, dict[str, str]] = {}
 
-    def add(self, option: Option, objects: list[Named]) -> None:
-        """Add the objects of one section of `http`."""
-        broken = {each.name: each.reason for each in objects if each.reason}
-        self.made[option.attribute] = {each.name: each.made for each in objects if not each.reason}
-        if broken:
-            self.broken[f"http.{option.name}"] = broken
+    def add(self, kind: str, objects: list[Named]) -> None:
+        """Add the objects of one kind."""
+        self.tables[kind] = {name: made for name, made, reason in objects if not reason}
+        self._broken[kind] = {name: reason for name, _, reason in objects if reason}
 
     def configuration(self) -> Configuration:
         """Return everything that was added."""
-        return Configuration(http=HttpConfiguration(**self.made), broken=self.broken)
+        return Configuration.of(self.tables, self._broken)
 
 
-def http_sections() -> Iterator[tuple[Option, Reader]]:
-    """Yield the sections of named objects in `http`, each with the reader of its objects."""
-    plan = plan_of(HttpConfiguration)
-    for option in dict.fromkeys(plan.options.values()):
+class Kind(NamedTuple):
+    """One section of named objects in `http`."""
+
+    name: str
+    read: Reader
+
+
+def _kinds() -> Iterator[Kind]:
+    for option in dict.fromkeys(plan_of(HttpConfiguration).options.values()):
         assert option.of_map is not None
-        yield option, section_reader(option.of_map)
+        yield Kind(option.name, section_reader(option.of_map))
 
 
-_SECTIONS = {option.name.lower(): (option, reader) for option, reader in http_sections()}
+_HTTP = {kind.name.lower(): kind for kind in _kinds()}
+_HTTP_NAMES = tuple(kind.name for kind in _HTTP.values())
 
 
 def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
@@ -122,23 +126,21 @@ def _decode_http(value: Any, where: Where, collector: _Collector, findings: Find
     sections = _mapping(value, where, findings)
     usable = sections is not None
     for key, objects in (sections or {}).items():
-        section = _SECTIONS.get(key.lower())
-        if section is None:
-            names = (option.name for option, _ in _SECTIONS.values())
-            findings.error((where, key, key), unknown("section", key, names), on_key=True)
+        kind = _HTTP.get(key.lower())
+        if kind is None:
+            findings.error((where, key, key), unknown("section", key, _HTTP_NAMES), on_key=True)
             usable = False
             continue
-        option, reader = section
-        here = (where, key, option.name)
+        here = (where, key, kind.name)
         named = _mapping(objects, here, findings)
-        if named is None or option.attribute in collector.made:
-            if named is not None:
-                findings.error(here, f'duplicate key: "{key}" says {option.name} a second time', on_key=True)
+        if f"http.{kind.name}" in collector.tables:
+            findings.error(here, f'duplicate key: "{key}" says {kind.name} a second time', on_key=True)
             usable = False
-            continue
-        collector.add(
-            option, [read_named(reader, name, each, here, findings) for name, each in named.items()]
-        )
+        elif named is None:
+            usable = False
+        else:
+            made = [read_named(kind.read, name, each, here, findings) for name, each in named.items()]
+            collector.add(f"http.{kind.name}", made)
     return usable
 
 
@@ -192,7 +194,7 @@ class Document:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._blocks = Blocks(tuple(option.name for option, _ in _SECTIONS.values()), _read_entry)
+        self._blocks = Blocks(_HTTP_NAMES, _read_entry)
         self._last: Configuration | None = None
 
     def read(self, text: str) -> Reading:
@@ -219,16 +221,16 @@ class Document:
         for cut, blocks in self._blocks.read(text, self.source):
             if len({block.name for block in blocks}) != len(blocks):
                 raise NotInBlocks  # a name stands twice: the whole reading tells where
-            option, _ = _SECTIONS[cut.section.lower()]
-            collector.add(option, [block.made for block in blocks])
+            collector.add(f"http.{cut.section}", [block.made for block in blocks])
             if any(block.problems for block in blocks):
                 problems += _shifted(cut, blocks)
         return Reading(collector.configuration(), sorted(problems))
 
 
 def _read_entry(section: str, name: str, value: Any, findings: Findings) -> Named:
-    option, reader = _SECTIONS[section.lower()]
-    return read_named(reader, name, value, ((None, "http", "http"), section, option.name), findings)
+    return read_named(
+        _HTTP[section.lower()].read, name, value, ((None, "http", "http"), section, section), findings
+    )
 
 
 def _shifted(cut: Cut, blocks: list[Block]) -> Iterator[Problem]:
@@ -240,14 +242,11 @@ def _shifted(cut: Cut, blocks: list[Block]) -> Iterator[Problem]:
 
 def with_same_objects(old: Configuration, new: Configuration) -> Configuration:
     """Return `new` with the objects of `old` in place of equal ones."""
-    tables: dict[str, dict[str, Any]] = {}
-    for attribute in HttpConfiguration.__struct_fields__:
-        before, now = getattr(old.http, attribute), getattr(new.http, attribute)
-        tables[attribute] = {
-            name: before[name] if name in before and before[name] == each else each
-            for name, each in now.items()
-        }
-    return Configuration(http=HttpConfiguration(**tables), broken=new.broken)
+    return Configuration.of({kind: _same(old.table(kind), new.table(kind)) for kind in KINDS}, new.broken)
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: known if (known := old.get(name)) == each else each for name, each in new.items()}
 
 
 @contextmanager

@@ -1,0 +1,172 @@
+"""Several documents and several providers into one Configuration, in which every name says whose it is.
+
+Source: "Merging" and "Entry point models" of Traefik v3. What did not change comes out as the same object.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from .dynamic import KINDS, Configuration
+from .http import HttpMiddleware, HttpRouter, HttpService, ServersTransport
+from .static import EncodedCharacters, EntryPoint, StaticConfiguration
+
+DEFAULT_TRANSPORT = "default@internal"
+"""The transport of services that name none; made of the static `serversTransport`."""
+
+
+class Merged(NamedTuple):
+    """What came of it."""
+
+    configuration: Configuration
+    warnings: tuple[str, ...]
+    """For the log: what was left out, and why."""
+
+
+def first_wins(documents: Sequence[tuple[str, Configuration]]) -> Merged:
+    """Merge the documents of one provider, in order: of two objects with one name the first stays."""
+    owners: dict[tuple[str, str], str] = {}
+    tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    broken: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    warnings = []
+    for source, document in documents:
+        for kind in KINDS:
+            for goal, objects in ((tables, document.table(kind)), (broken, document.broken.get(kind, {}))):
+                for name, each in objects.items():
+                    owner = owners.setdefault((kind, name), source)
+                    if owner == source:
+                        goal[kind][name] = each
+                    else:
+                        warnings.append(f"{source}: {kind}.{name}: already configured in {owner}, skipping")
+    return Merged(Configuration.of(tables, broken), tuple(warnings))
+
+
+def qualified(name: str, provider: str) -> str:
+    """Return `name@provider`; a name that says whose it is stays as it is."""
+    return name if "@" in name else f"{name}@{provider}"
+
+
+class Known(NamedTuple):
+    """What an object of a provider became in the last merge."""
+
+    source: Any
+    made: tuple[tuple[str, Any], ...]
+    """Names and objects: a router of several entry points may become several."""
+
+
+class Merger:
+    """Merges the configurations of all providers, again and again, for one static configuration."""
+
+    def __init__(self, static: StaticConfiguration) -> None:
+        self._defaults = static.default_entry_points()
+        self._models = {name: point for name, point in static.entry_points.items() if _is_model(point)}
+        self._transport = _default_transport(static)
+        self._known: dict[tuple[str, str], dict[str, Known]] = {}
+        self._qualify: dict[str, Callable[[str, Any, str], list[tuple[str, Any]]]] = {
+            "http.routers": self._routers,
+            "http.services": _service,
+            "http.middlewares": _middleware,
+            "http.serversTransports": _transport,
+        }
+
+    def merge(self, providers: Mapping[str, Configuration]) -> Merged:
+        """Return one configuration with qualified names and references, default entry points filled in.
+
+        providers: the last configuration of each, by its name. References without `@` mean the same provider.
+        """
+        tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        broken: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+        tables["http.serversTransports"][DEFAULT_TRANSPORT] = self._transport
+        warnings: list[str] = []
+        known: dict[tuple[str, str], dict[str, Known]] = {}
+        for provider, configuration in providers.items():
+            for kind in KINDS:
+                now = self._merge_kind(provider, kind, configuration.table(kind))
+                known[provider, kind] = now
+                _collect(kind, now, tables[kind], warnings)
+                for name, reason in configuration.broken.get(kind, {}).items():
+                    broken[kind][qualified(name, provider)] = reason
+        self._known = known
+        return Merged(Configuration.of(tables, broken), tuple(warnings))
+
+    def _merge_kind(self, provider: str, kind: str, objects: Mapping[str, Any]) -> dict[str, Known]:
+        """Return what each object becomes; one that was there before becomes what it became then."""
+        before = self._known.get((provider, kind), {})
+        qualify = self._qualify[kind]
+        now = {}
+        for name, each in objects.items():
+            known = before.get(name)
+            if known is None or known.source is not each:
+                known = Known(each, tuple(qualify(f"{name}@{provider}", each, provider)))
+            now[name] = known
+        return now
+
+    def _routers(self, name: str, router: HttpRouter, provider: str) -> list[tuple[str, HttpRouter]]:
+        """Qualify a router; those of its entry points that have a model get routers of their own."""
+        made = structs.replace(
+            router,
+            middlewares=tuple(qualified(each, provider) for each in router.middlewares),
+            service=qualified(router.service, provider),
+            entry_points=router.entry_points or self._defaults,
+        )
+        points = tuple(dict.fromkeys(made.entry_points))
+        plain = tuple(point for point in points if point not in self._models)
+        copies = [
+            (f"{point}-{name}" if len(points) > 1 else name, self._with_model(made, point, provider))
+            for point in points
+            if point in self._models
+        ]
+        if plain or not copies:
+            copies.insert(0, (name, structs.replace(made, entry_points=plain)))
+        return copies
+
+    def _with_model(self, router: HttpRouter, point: str, provider: str) -> HttpRouter:
+        """Limit a router to one entry point, and put the middlewares of that before its own."""
+        first = tuple(qualified(each, provider) for each in self._models[point].http.middlewares)
+        return structs.replace(router, entry_points=(point,), middlewares=first + router.middlewares)
+
+
+def _collect(kind: str, known: Mapping[str, Known], table: dict[str, Any], warnings: list[str]) -> None:
+    """Put the objects of one provider into the table; a declared name goes before that of a copy."""
+    for each in known.values():
+        for name, made in each.made:
+            if table.setdefault(name, made) is not made:
+                warnings.append(f"{kind}.{name}: two routers have this name, one of them a copy; rename one")
+
+
+def _is_model(point: EntryPoint) -> bool:
+    """Tell whether an entry point changes the routers that are on it."""
+    return bool(point.http.middlewares) or point.http.encoded_characters != EncodedCharacters()
+
+
+def _default_transport(static: StaticConfiguration) -> ServersTransport:
+    """Return the static `serversTransport` in the form of a dynamic one."""
+    settings = static.servers_transport
+    return ServersTransport(
+        insecure_skip_verify=settings.insecure_skip_verify,
+        root_cas=settings.root_cas,
+        max_idle_conns_per_host=settings.max_idle_conns_per_host,
+        forwarding_timeouts=settings.forwarding_timeouts,
+    )
+
+
+def _service(name: str, service: HttpService, provider: str) -> list[tuple[str, HttpService]]:
+    balancer = service.load_balancer
+    if balancer is None:
+        return [(name, service)]
+    transport = (
+        qualified(balancer.servers_transport, provider) if balancer.servers_transport else DEFAULT_TRANSPORT
+    )
+    return [(name, HttpService(load_balancer=structs.replace(balancer, servers_transport=transport)))]
+
+
+def _middleware(name: str, middleware: HttpMiddleware, provider: str) -> list[tuple[str, HttpMiddleware]]:
+    if middleware.chain is None:
+        return [(name, middleware)]
+    names = tuple(qualified(each, provider) for each in middleware.chain.middlewares)
+    return [(name, structs.replace(middleware, chain=structs.replace(middleware.chain, middlewares=names)))]
+
+
+def _transport(name: str, transport: ServersTransport, provider: str) -> list[tuple[str, ServersTransport]]:
+    return [(name, transport)]

@@ -1,0 +1,246 @@
+"""The file provider: one dynamic document, or all in a folder, read again when something changes.
+
+Source: `providers.file` of Traefik v3. Better than there: folders below are watched too, and a link to a file
+elsewhere is followed to where its file changes.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+from watchfiles import awatch
+
+from ..config.contents import with_contents
+from ..config.document import Document, Reading, with_same_objects
+from ..config.dynamic import KINDS, Configuration
+from ..config.findings import Findings, Place
+from ..config.merge import first_wins
+from ..config.static import FileProvider as Settings
+from ..config.texts import Format, decoded
+from ..errors import Problem, errors_of
+from .base import Provider, Publish
+
+logger = logging.getLogger(__name__)
+
+DEBOUNCE = 100
+"""Milliseconds after which a change is read, although its writer is still busy."""
+
+STEP = 50
+"""Milliseconds without a further change after which a change is read."""
+
+LOOK_AGAIN = 1000
+"""Milliseconds after which the files are looked at although nobody told of a change: where telling does not
+work (network file systems), and for what happened before the watching began."""
+
+TRANSPORTS = "http.serversTransports"
+
+Signature = dict[str, tuple[int, int, int, int]]
+"""What tells a file from its successor, by path: device, inode, time of change in nanoseconds, size."""
+
+
+class Told(NamedTuple):
+    """A problem without its line, so that it is the same problem when lines above it come and go."""
+
+    source: str
+    path: str
+    message: str
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Told":
+        """Return what stays of a problem from one reading to the next."""
+        return cls(problem.source, problem.path, problem.message)
+
+
+class FileProvider(Provider):
+    """`providers.file`."""
+
+    name = "file"
+
+    def __init__(self, settings: Settings) -> None:
+        """settings: `filename` or `directory` is set; paths are relative to the working directory."""
+        self._settings = settings
+        self._documents: dict[str, Document] = {}
+        self._last: Configuration | None = None
+        self._seen: Signature = {}
+        self._told: set[Told] = set()
+        self._wanted = asyncio.Event()
+
+    @property
+    def place(self) -> str:
+        """The file or folder, as the user wrote it."""
+        return self._settings.directory or self._settings.filename
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def read(self) -> Reading:
+        """Read everything now, in this thread. Not while `provide` runs: it reads in a thread of its own.
+
+        The configuration is None when a file cannot be read as a whole; in a folder that spoils all of them,
+        as in Traefik. The problems name file, line and column.
+        """
+        self._seen = self._signature()  # before the files are opened: a change from now on is a change
+        try:
+            files = self._files()
+        except OSError as error:
+            return Reading(None, [_unreadable(self.place, error)])
+        self._documents = {file: self._documents.get(file) or Document(file) for file in files}
+        readings = [(file, _read_file(document)) for file, document in self._documents.items()]
+        problems = [problem for _, reading in readings for problem in reading.problems]
+        documents = [(file, each.configuration) for file, each in readings if each.configuration is not None]
+        if len(documents) < len(readings):
+            return Reading(None, problems)
+        merged = first_wins(documents)
+        problems += [Problem(message=warning, severity="warning") for warning in merged.warnings]
+        self._last = self._with_contents(merged.configuration)
+        return Reading(self._last, problems)
+
+    def _files(self) -> list[str]:
+        """Return the files to read, in order. Raises OSError for a folder that cannot be listed."""
+        if self._settings.directory:
+            return _documents_in(self._settings.directory)
+        return [self._settings.filename]
+
+    def _with_contents(self, configuration: Configuration) -> Configuration:
+        """Put the content of certificate files into the transports; those that stay equal stay the same."""
+        transports = configuration.table(TRANSPORTS)
+        if not transports:
+            return configuration
+        tables = {kind: configuration.table(kind) for kind in KINDS}
+        tables[TRANSPORTS] = {name: with_contents(each) for name, each in transports.items()}
+        filled = Configuration.of(tables, configuration.broken)
+        return with_same_objects(self._last, filled) if self._last else filled
+
+    # --- providing ----------------------------------------------------------------------------------------
+
+    async def provide(self, publish: Publish) -> None:
+        """Publish what the files say, and again whenever they changed."""
+        self._wanted.set()
+        watching = asyncio.create_task(self._watch()) if self._settings.watch else None
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                reading = await asyncio.to_thread(self.read)
+                self._tell(reading)
+                if reading.configuration is not None:
+                    publish(self.name, reading.configuration)
+        finally:
+            if watching:
+                watching.cancel()
+
+    def reload(self) -> None:
+        """Read again now, also where `watch` is false."""
+        self._wanted.set()
+
+    def _tell(self, reading: Reading) -> None:
+        """Log the problems that were not there before."""
+        for problem in reading.problems:
+            if Told.of(problem) not in self._told:
+                level = logging.WARNING if problem.severity == "warning" else logging.ERROR
+                logger.log(level, "%s", problem)
+        if reading.configuration is None:
+            errors = len(errors_of(reading.problems))
+            logger.error("%s: refused for %d error(s); the last good one stays", self.place, errors)
+        self._told = {Told.of(problem) for problem in reading.problems}
+
+    # --- watching -----------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Ask for a reading whenever a file is not what it was when it was read."""
+        while True:
+            folders = self._folders()
+            try:
+                async for paths in _changes(folders, recursive=bool(self._settings.directory)):
+                    if not self._seen.keys().isdisjoint(paths) or self._signature() != self._seen:
+                        self._wanted.set()
+                    if self._folders() != folders:
+                        break  # a folder came, or a link leads elsewhere now
+            except OSError as error:
+                logger.warning("%s: cannot be watched, trying again: %s", self.place, error)
+                await asyncio.sleep(LOOK_AGAIN / 1000)
+
+    def _signature(self) -> Signature:
+        """Return what tells the files from their successors; those that are not there are left out."""
+        signature = {}
+        try:
+            for file in self._files():
+                found = os.stat(file)
+                signature[os.path.abspath(file)] = (
+                    found.st_dev,
+                    found.st_ino,
+                    found.st_mtime_ns,
+                    found.st_size,
+                )
+        except OSError:
+            pass
+        return signature
+
+    def _folders(self) -> set[str]:
+        """Return the folders to watch: those of the files, and those where links to files lead."""
+        if self._settings.directory:
+            root = os.path.abspath(self._settings.directory)
+            linked = {os.path.dirname(os.path.realpath(file)) for file in self._seen}
+            # what is below is watched with the root
+            folders = {root} | {each for each in linked if not f"{each}/".startswith(f"{root}/")}
+        else:
+            file = os.path.abspath(self._settings.filename)
+            folders = {os.path.dirname(file), os.path.dirname(os.path.realpath(file))}
+        return {each for each in folders if os.path.isdir(each)}
+
+
+async def _changes(folders: set[str], recursive: bool) -> AsyncIterator[set[str]]:
+    """Yield the paths of each batch of changes, and nothing in particular every LOOK_AGAIN."""
+    if not folders:
+        await asyncio.sleep(LOOK_AGAIN / 1000)
+        yield set()
+        return
+    changes = awatch(
+        *folders,
+        watch_filter=None,
+        debounce=DEBOUNCE,
+        step=STEP,
+        rust_timeout=LOOK_AGAIN,
+        yield_on_timeout=True,
+        recursive=recursive,
+    )
+    async for batch in changes:
+        yield {path for _, path in batch}
+
+
+def _read_file(document: Document) -> Reading:
+    """Read one file."""
+    findings = Findings()
+    try:
+        data = Path(document.source).read_bytes()
+    except OSError as error:
+        return Reading(None, [_unreadable(document.source, error)])
+    text = decoded(data, document.source, findings)
+    if text is None:
+        return Reading(None, findings.problems(lambda path, on_key: Place(document.source)))
+    return document.read(text)
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(source=path, message=f"cannot be read: {(error.strerror or str(error)).lower()}")
+
+
+def _documents_in(folder: str) -> list[str]:
+    """Return the documents in a folder and below, by name, what is below at its place.
+
+    Hidden ones are left out: Kubernetes keeps the versions of a ConfigMap in folders that begin with dots.
+    Raises OSError.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            found += _documents_in(entry.path)
+        elif Format.of(entry.name) is not None and entry.is_file():
+            found.append(entry.path)
+    return found
