@@ -49,6 +49,7 @@ cdef struct Field:
 
 
 cdef FieldId id_of(const char* name, Py_ssize_t size) noexcept nogil
+cdef bytes spelled(bytes name)
 cdef Py_ssize_t head_end(const char* at, Py_ssize_t size, Py_ssize_t start) noexcept nogil
 
 

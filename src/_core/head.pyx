@@ -21,6 +21,7 @@ cdef extern from "string.h" nogil:
 cdef enum:
     FIRST_FIELDS = 24          # room made at first; a browser sends 13, we add 6
     MOST_FIELDS = 1000         # fields in one head; as many as a head of 64 KiB could sensibly hold
+    MOST_ADDED = 1000          # room above that for what we add ourselves, so that it fits into the fullest head
 
 cdef llhttp_settings_t request_settings
 cdef llhttp_settings_t response_settings
@@ -151,7 +152,9 @@ cdef Py_ssize_t head_end(const char* at, Py_ssize_t size, Py_ssize_t start) noex
 cdef int on_field(llhttp_t* parser, const char* at, size_t size) noexcept nogil:
     cdef Scan* scan = (<Reading*>parser.data).scan
     cdef Field* field
-    if scan.count == scan.capacity and not make_room(scan):
+    if scan.count == MOST_FIELDS or (scan.count == scan.capacity and not make_room(scan)):
+        if scan.fault is NULL:
+            scan.fault = b"more than 1000 header fields"
         return -1
     field = &scan.fields[scan.count]
     field.name = at
@@ -193,10 +196,10 @@ cdef bint make_room(Scan* scan) noexcept nogil:
     """Double the array; False at the limit or without memory, with the reason in scan.fault."""
     cdef int wanted = 2 * scan.capacity if scan.capacity else FIRST_FIELDS
     cdef Field* grown
-    if scan.capacity >= MOST_FIELDS:
-        scan.fault = b"more than 1000 header fields"
+    if scan.capacity >= MOST_FIELDS + MOST_ADDED:
+        scan.fault = b"more than 2000 header fields"
         return False
-    wanted = min(wanted, MOST_FIELDS)
+    wanted = min(wanted, MOST_FIELDS + MOST_ADDED)
     grown = <Field*>realloc(scan.fields, wanted * sizeof(Field))
     if grown is NULL:
         scan.fault = b"out of memory"
@@ -468,7 +471,7 @@ cdef class Head:
         self.owned.append(name)
         self.owned.append(value)
         if not self.add(span_of_bytes(name), span_of_bytes(value), id_of(name, len(name))):
-            raise ValueError("more than 1000 header fields")
+            raise ValueError("more than 2000 header fields")
         return 0
 
     cdef int set_owned(self, bytes name, bytes value) except -1:
@@ -568,6 +571,13 @@ cdef head_or_error(Head head, Parsed parsed):
         return None
     head.keep()
     return head
+
+
+cdef bytes spelled(bytes name):
+    """Return *name* in its canonical spelling; see `spell`."""
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, len(name))
+    spell(PyBytes_AS_STRING(out), name, len(name))
+    return out
 
 
 cdef void spell(char* out, const char* name, Py_ssize_t size) noexcept nogil:

@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memchr
 
 from .head cimport (
-    F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, F_X_FORWARDED_FOR, Field, Head, WHOLE, has, value_of,
+    F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, F_X_FORWARDED_FOR, Field, Head, WHOLE, has, spelled, value_of,
 )
 from .netset cimport address_of_text
 from .path cimport is_plain, normalised, routed, sanitized
@@ -41,7 +41,7 @@ cdef class Answer:
 
 cdef Answer plain_answer(int status):
     """Answer with the phrase of *status* as body and nothing else, as Traefik's own handlers do."""
-    return Answer(status, (), phrase_of(status))
+    return Answer(status, (), phrase_of(status) if status not in (204, 304) else b"")
 
 
 cdef Answer error_answer(int status, bytes text):
@@ -390,12 +390,12 @@ cdef first_value(Head head, str name):
 
 
 def field_name(str name not None):
-    """The bytes of a field name. ValueError when it is no token (RFC 9110, 5.1)."""
+    """The bytes of a field name, in canonical spelling. ValueError when it is no token (RFC 9110, 5.1)."""
     cdef bytes raw = name.encode("latin-1", "replace")
     if not raw or raw.translate(None, b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
                                       b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
         raise ValueError(f"{name!r} is not a header name")
-    return raw
+    return spelled(raw)
 
 
 def field_value(str value not None):

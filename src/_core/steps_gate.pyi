@@ -1,0 +1,27 @@
+from .netset import NetSet
+from .rewrite import Rewrite
+from .step import Step
+
+class RedirectScheme(Step):
+    """Redirect to the same host, path and query under *scheme* (lower case) and *port* (digits)."""
+
+    def __init__(self, name: str, scheme: bytes, port: bytes = b"", *, permanent: bool = False) -> None: ...
+
+class RedirectRegex(Step):
+    """Redirect to what the absolute URL becomes by *rewrite*, if it changes."""
+
+    def __init__(self, name: str, rewrite: Rewrite, *, permanent: bool = False) -> None: ...
+
+class IPAllowList(Step):
+    """Let in clients whose address is in *allowed*; answer others with *status*."""
+
+    def __init__(
+        self,
+        name: str,
+        allowed: NetSet,
+        *,
+        depth: int = 0,
+        excluded: NetSet | None = None,
+        ipv6_bits: int = 0,
+        status: int = 403,
+    ) -> None: ...
