@@ -14,9 +14,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase tally deadline llhttp shared
+span phrase rewrite tally deadline llhttp shared
 
-head hello proxyline netset index path pool target
+head hello proxyline netset index path location pool target
 
 message framing
 
