@@ -75,43 +75,92 @@ class RedirectScheme(Section, frozen=True):
 
 
 class Headers(Section, frozen=True):
-    """`headers`: set, replace and delete fields of requests and answers. An empty value deletes."""
+    """`headers`: set, replace and delete fields of requests and answers; other origins; security headers."""
 
     MAY_BE_EMPTY = True  # so that its own message is the one that is told
-    NOT_YET = (
-        "accessControlAllowCredentials accessControlAllowHeaders accessControlAllowMethods "
-        "accessControlAllowOriginList accessControlAllowOriginListRegex accessControlExposeHeaders "
-        "accessControlMaxAge addVaryHeader allowedHosts hostsProxyHeaders sslProxyHeaders stsSeconds "
-        "stsIncludeSubdomains stsPreload forceSTSHeader frameDeny customFrameOptionsValue contentTypeNosniff "
-        "browserXssFilter customBrowserXSSValue contentSecurityPolicy contentSecurityPolicyReportOnly "
-        "referrerPolicy permissionsPolicy publicKey isDevelopment"
-    )
     WITHOUT_EFFECT = "featurePolicy sslRedirect sslTemporaryRedirect sslHost sslForceHost"
 
     custom_request_headers: dict[str, str] = {}
-    """`Host` sets the request's host; `X-Forwarded-For: ""` also keeps the proxy from adding it."""
+    """An empty value deletes. `Host` sets the request's host; `X-Forwarded-For: ""` also keeps the proxy from
+    adding it."""
 
     custom_response_headers: dict[str, str] = {}
+    """An empty value deletes. Line breaks in a value become blanks."""
+
+    access_control_allow_credentials: bool = False
+    access_control_allow_headers: tuple[str, ...] = ()
+    access_control_allow_methods: tuple[str, ...] = ()
+    access_control_allow_origin_list: tuple[str, ...] = ()
+    """Origins as a browser sends them, or `*`."""
+
+    access_control_allow_origin_list_regex: tuple[Regexp, ...] = ()
+    """Searched for in the origin."""
+
+    access_control_expose_headers: tuple[str, ...] = ()
+    access_control_max_age: int | None = None
+    """Seconds a preflight answer may be kept; None: not said."""
+
+    add_vary_header: bool = False
+    """Append Origin to Vary."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that may be asked for, with the port if clients send one; empty: all."""
+
+    hosts_proxy_headers: tuple[str, ...] = ()
+    """Request fields that hold the host in place of Host, if they are there."""
+
+    ssl_proxy_headers: dict[str, str] = {}
+    """Request fields whose value means that the client came by TLS."""
+
+    sts_seconds: int | None = None
+    """Strict-Transport-Security on TLS; 0 and None: none."""
+
+    sts_include_subdomains: bool = False
+    sts_preload: bool = False
+    force_sts_header: bool = field(default=False, name="forceSTSHeader")
+    """Strict-Transport-Security without TLS, too."""
+
+    frame_deny: bool = False
+    custom_frame_options_value: str = ""
+    """Wins over frameDeny."""
+
+    content_type_nosniff: bool = False
+    browser_xss_filter: bool = False
+    custom_browser_xss_value: str = field(default="", name="customBrowserXSSValue")
+    """Wins over browserXssFilter."""
+
+    content_security_policy: str = ""
+    """`$NONCE` becomes 'nonce-...', new for each answer."""
+
+    content_security_policy_report_only: str = ""
+    referrer_policy: str = ""
+    permissions_policy: str = ""
+    public_key: str = ""
+    """Public-Key-Pins, on TLS."""
+
+    is_development: bool = False
+    """No allowedHosts, no Strict-Transport-Security, no Public-Key-Pins."""
 
     def mistakes(self) -> Iterator[Mistake]:
-        if not self.custom_request_headers and not self.custom_response_headers:
-            yield "", "headers configuration not valid; set customRequestHeaders or customResponseHeaders"
-        for option, fields in (
-            ("customRequestHeaders", self.custom_request_headers),
-            ("customResponseHeaders", self.custom_response_headers),
+        if self == Headers():
+            yield "", "headers configuration not valid; set at least one option, such as customRequestHeaders"
+        for option, fields, unfit in (
+            ("customRequestHeaders", self.custom_request_headers, "\r\n\0"),
+            ("customResponseHeaders", self.custom_response_headers, "\0"),
+            ("sslProxyHeaders", self.ssl_proxy_headers, "\r\n\0"),
         ):
             for name, value in fields.items():
-                yield from _field_mistakes((option, name), name, value)
+                yield from _field_mistakes((option, name), name, value, unfit)
 
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def _field_mistakes(path: tuple[str, ...], name: str, value: str) -> Iterator[Mistake]:
+def _field_mistakes(path: tuple[str, ...], name: str, value: str, unfit: str) -> Iterator[Mistake]:
     """Yield what makes a field unfit to be sent (RFC 9110, 5.1 and 5.5)."""
     if not name or not _TOKEN.issuperset(name):
         yield path, f'"{name}" is not the name of a header field'
-    if any(character in value for character in "\r\n\0"):
+    if any(character in value for character in unfit):
         yield path, "the value holds a line break or a zero byte, which no header field may"
 
 
