@@ -1,4 +1,4 @@
-"""A frozen map from 64-bit hashes to objects, made for tables of a hundred thousand entries that change by one.
+"""A frozen map from 64-bit hashes to objects, made for a hundred thousand entries that change one by one.
 
 The hash is the key: two texts of one hash share an entry, and whoever looks something up checks what comes
 out. An update copies the list of pages and the few pages that change, so it costs microseconds while readers

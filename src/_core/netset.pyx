@@ -131,7 +131,8 @@ cdef tuple range_of(str text):
     cdef bytes raw = host.encode("ascii", "replace")
     cdef Address address = address_of_text(raw, len(raw))
     if not address.known:
-        raise ValueError(f'"{text}" is not an ip address or a network; write one like 10.0.0.1, 10.0.0.0/8 or fd00::/8')
+        raise ValueError(f'"{text}" is not an ip address or a network; '
+                         "write one like 10.0.0.1, 10.0.0.0/8 or fd00::/8")
     cdef object value = int.from_bytes(address.bytes[:16], "big")
     cdef int width = 128 if ":" in host else 32
     if not slash:

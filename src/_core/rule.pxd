@@ -19,7 +19,7 @@ cdef struct Op:
 
 @cython.final
 cdef class Rule:
-    cdef Op* ops               # owned: one block of ops and the text behind them, so that a rule is near itself
+    cdef Op* ops               # owned: one block of ops and, near them, their text
     cdef int count
     cdef tuple held            # owns what ops hold
     cdef readonly str text     # as written

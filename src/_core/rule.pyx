@@ -256,9 +256,9 @@ cdef class Rule:
         if not parts:
             raise ValueError("a program has at least one test")
         for _, name, value, _ in parts:
-            size += len(<bytes>name) + len(<bytes>value)
+            size += len(<bytes?>name) + len(<bytes?>value)
         self.text = text
-        self.keys = tuple(keys)
+        self.keys = tuple([checked(*key) for key in keys])
         self.held = tuple([part[3] for part in parts])
         self.ops = <Op*>PyMem_Malloc(len(parts) * sizeof(Op) + size)
         if self.ops is NULL:
@@ -301,6 +301,13 @@ cdef tuple parted(test):
     if kind in (HOST_REGEXP, PATH_REGEXP, HEADER_REGEXP, QUERY_REGEXP):
         return first, name, b"", last.search
     return first, name, last, None
+
+
+def checked(int host_kind, bytes host not None, int path_kind, bytes path not None):
+    """Return a key after a look at its types: the table relies on them."""
+    if not 0 <= host_kind <= 2 or not 0 <= path_kind <= 2:
+        raise ValueError(f"the kinds of a key are 0 to 2, not {host_kind} and {path_kind}")
+    return host_kind, host, path_kind, path
 
 
 cdef int fill(Rule rule, list parts) except -1:

@@ -36,14 +36,14 @@ cdef enum:
 
 
 cdef class Route:
-    """Route(name, rule, pipeline, balancer, priority=, order=, service=, extra=): a router as requests meet it.
+    """Route(name, rule, pipeline, balancer, *, priority, order, service, extra): a router as requests meet it.
 
     priority: the one that counts, never 0 for "computed"; order: index of the provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
     """
 
-    def __init__(self, str name not None, Rule rule not None, Pipeline pipeline not None, Balancer balancer, *,
-                 long long priority=0, int order=0, str service="", object extra=None):
+    def __init__(self, str name not None, Rule rule not None, Pipeline pipeline not None, Balancer balancer,
+                 *, long long priority=0, int order=0, str service="", object extra=None):
         self.name = name
         self.rule = rule
         self.pipeline = pipeline

@@ -275,6 +275,19 @@ def test_what_is_no_program_is_refused(tests):
         Rule("x", tests, ())
 
 
+@pytest.mark.parametrize(
+    "key", [(3, b"a", 0, b""), (1, b"a", -1, b""), (1, "a", 0, b""), (1, b"a", 0, None), (1, b"a")]
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises((TypeError, ValueError)):
+        Rule("x", [("always", -1, -2)], [key])
+
+
+def test_text_that_is_not_bytes_is_refused():
+    with pytest.raises(TypeError):
+        Rule("x", [("host", -1, -2, "a")], ())
+
+
 def test_a_pattern_that_raises_does_not_match():
     class Broken:
         def search(self, text):
