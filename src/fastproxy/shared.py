@@ -67,10 +67,10 @@ class Shared:
         return memoryview(self._memory)[start : start + BLOCK]
 
     def totals(self, count: int) -> list[int]:
-        """Return the first `count` words of all blocks, summed. A sum may be a little old, never torn."""
+        """Return the first `count` words of all blocks, signed, summed; a little old maybe, never torn."""
         sums = [0] * count
         for slot in range(self.slots):
-            with self.block(slot)[: count * WORD] as block, block.cast("Q") as words:
+            with self.block(slot)[: count * WORD] as block, block.cast("q") as words:
                 for at, value in enumerate(words):
                     sums[at] += value
         return sums

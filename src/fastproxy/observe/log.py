@@ -34,8 +34,8 @@ LEVELS: Mapping[str, int] = {
 }
 """The names of `log.level` and what they mean to `logging`."""
 
-TALKATIVE = ("asyncio", "watchfiles")
-"""Libraries whose debug lines tell about themselves and not about the proxy."""
+TALKATIVE = {"asyncio": logging.INFO, "watchfiles": logging.WARNING}
+"""Libraries whose lines below a level tell about themselves and not about the proxy."""
 
 _SHORT = dict(zip(LEVELS.values(), ("TRC", "DBG", "INF", "WRN", "ERR", "FTL", "PNC"), strict=True))
 _LONG = {level: name.lower() for name, level in LEVELS.items()}
@@ -67,8 +67,8 @@ def start(settings: Log, *, patience: float = 0.0, always: Mapping[str, Any] | N
         old.close()
     root.addHandler(handler)
     root.setLevel(level)
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    for name, least in TALKATIVE.items():
+        logging.getLogger(name).setLevel(max(level, least))
     logging.captureWarnings(True)
 
 

@@ -1,0 +1,244 @@
+"""The supervisor: the process that a user starts. It owns sockets, providers and signals, and serves nothing.
+
+Everything that can be wrong is found in this order, each before anything of the next has happened: static
+configuration, first dynamic configuration, log, sockets, workers. What is wrong by then is exit status 1.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+from . import loops
+from .config.dynamic import Configuration
+from .config.merge import Merger
+from .config.sources import StaticReading
+from .config.static import StaticConfiguration
+from .config.values import SECOND
+from .errors import ConfigError
+from .observe import log as process_log
+from .observe.log import fields
+from .providers.base import Provider
+from .providers.file import FileProvider
+from .shared import Shared
+from .sockets import BindError, Listeners, bind_all, close_all, shown_address
+from .watcher import Watcher
+from .workers import StartError, Workers
+
+log = logging.getLogger(__name__)
+
+NICENESS = 10
+"""Of the threads that read documents: a large one takes a core for a while, and workers need it more."""
+
+LOG_PATIENCE = 1.0
+"""Seconds for which a log line of the supervisor may wait for whoever reads standard output."""
+
+NOT_YET = (signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+"""Signals that other servers of this kind know: upgrade in place, a worker more, a worker fewer."""
+
+TOTALS = ("requests", "refused", "2xx", "3xx", "4xx", "5xx", "gone", "bytes_in", "bytes_out")
+"""Counters whose sums are told at the end."""
+
+
+def run_daemon(reading: StaticReading) -> int:
+    """Be the daemon with a static configuration until a signal ends it; returns the exit status."""
+    static = reading.configuration
+    assert static is not None
+    providers: list[Provider] = []
+    first: dict[str, Configuration] = {}
+    if static.providers.file is not None:
+        provider = FileProvider(static.providers.file)
+        found = provider.read()
+        if found.configuration is None:
+            print(ConfigError(found.problems), file=sys.stderr)
+            return 1
+        providers.append(provider)
+        first[provider.name] = found.configuration
+    notices = [str(problem) for problem in reading.problems]
+    return _run(static, providers, first, [f"static configuration: {reading.source}", *notices])
+
+
+def run_fixed(static: StaticConfiguration, provider: str, configuration: Configuration) -> int:
+    """Be a proxy whose dynamic configuration never changes; provider: what its names end in."""
+    return _run(static, [], {provider: configuration}, [])
+
+
+def _run(
+    static: StaticConfiguration,
+    providers: Sequence[Provider],
+    first: Mapping[str, Configuration],
+    notices: Sequence[str],
+) -> int:
+    try:
+        process_log.start(static.log, patience=LOG_PATIENCE)
+    except OSError as error:
+        return _failed(f"log.filePath: cannot write {static.log.file_path}: {_reason(error)}")
+    slots = static.core.workers or usable_cores()
+    told = fields(
+        version=version("fastproxy"), python=platform.python_version(), pid=os.getpid(), workers=slots
+    )
+    log.info("fastproxy starts", extra=told)
+    for notice in notices:
+        log.info(notice)
+    try:
+        listeners = bind_all(static.entry_points, slots)
+        shared = Shared.make(slots)
+    except (BindError, OSError) as error:
+        return _failed(str(error), static)
+    supervisor = Supervisor(static, listeners, shared, providers, first)
+    try:
+        return loops.run(supervisor.run())
+    finally:
+        close_all(listeners)
+        shared.close()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on: `core.workers: auto`."""
+    return len(os.sched_getaffinity(0))
+
+
+def _failed(message: str, static: StaticConfiguration | None = None) -> int:
+    """Tell why there is no start, on standard error, and in the log too if that is a file."""
+    print(f"fastproxy: {message}", file=sys.stderr)
+    if static is not None and static.log.file_path:
+        log.error(message)
+    return 1
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+class Supervisor:
+    """One instance, from its start to its end."""
+
+    def __init__(
+        self,
+        static: StaticConfiguration,
+        listeners: Listeners,
+        shared: Shared,
+        providers: Sequence[Provider],
+        first: Mapping[str, Configuration],
+    ) -> None:
+        """listeners, shared: stay the caller's. first: what each provider says at the start."""
+        self._static = static
+        self._listeners = listeners
+        self._shared = shared
+        self._providers = providers
+        self._first = first
+        self._workers = Workers(static, listeners, shared)
+        self._merger = Merger(static)
+        self._configuration = Configuration()
+        self._asked_to_stop = asyncio.Event()
+        self._aborting: asyncio.Future[None] | None = None
+
+    async def run(self) -> int:
+        """Start, serve until told to stop, drain. Returns the exit status."""
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(4, "fastproxy", initializer=_step_back))
+        self._handle_signals(loop)
+        serving = asyncio.create_task(self._serve())
+        asked = asyncio.create_task(self._asked_to_stop.wait())
+        await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done() and (error := serving.exception()):
+            asked.cancel()
+            return await self._fail(error)
+        serving.cancel()
+        await self._drain()
+        return 0
+
+    async def _serve(self) -> None:
+        """Start the workers, then pass on what the providers say. StartError if that does not come to pass."""
+        merged = self._merger.merge(self._first)
+        for warning in merged.warnings:
+            log.warning("%s", warning)
+        self._configuration = merged.configuration
+        await self._workers.start(merged.configuration)
+        self._tell_ready()
+        gc.collect()
+        gc.freeze()  # what was read at the start stays; no collection needs to look at it again
+        throttle = self._static.providers.providers_throttle_duration / SECOND
+        watcher = Watcher(self._merger.merge, self._apply, throttle)
+        providing = (_guarded(each.name, each.provide(watcher.publish)) for each in self._providers)
+        await asyncio.gather(_guarded("watcher", watcher.run()), *providing, asyncio.Event().wait())
+
+    async def _apply(self, configuration: Configuration) -> None:
+        """Pass on a configuration; not the one that the workers started with, which providers say again."""
+        if configuration != self._configuration:
+            self._configuration = configuration
+            self._workers.apply(configuration)
+
+    def _tell_ready(self) -> None:
+        for name, sockets in self._listeners.items():
+            log.info("entry point %s listens on %s", name, shown_address(sockets[0]))
+        log.info("fastproxy is ready")
+
+    async def _fail(self, error: BaseException) -> int:
+        """Tell why the start came to nothing."""
+        await self._workers.abort()
+        if not isinstance(error, StartError):
+            log.error("the start failed", exc_info=error)
+        return _failed(str(error) or repr(error), self._static)
+
+    # -- signals and the end ---------------------------------------------------------------------------------
+
+    def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
+        for number in NOT_YET:
+            loop.add_signal_handler(number, log.warning, "%s is not supported yet", number.name)
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        """Drain; at the second signal, end."""
+        if self._asked_to_stop.is_set():
+            log.warning("%s again: every connection is closed now", number.name)
+            self._aborting = asyncio.ensure_future(self._workers.abort())
+        else:
+            log.info("%s: no new connections, those that are open may finish", number.name)
+            self._asked_to_stop.set()
+
+    def _on_reload(self) -> None:
+        log.info("SIGHUP: the configuration is read again")
+        for provider in self._providers:
+            provider.reload()
+
+    def _on_reopen(self) -> None:
+        process_log.reopen()
+        self._workers.reopen_logs()
+        log.info("SIGUSR1: logs are opened again")
+
+    async def _drain(self) -> None:
+        """Let the workers finish, and tell what they did in their lives."""
+        await self._workers.drain()
+        if self._workers.aborted:
+            log.warning("%d connections were cut when the grace time was over", self._workers.aborted)
+        names = self._workers.counters
+        totals = dict(zip(names, self._shared.totals(len(names)), strict=True))
+        told = {name: totals[name] for name in TOTALS if name in totals}
+        log.info("fastproxy has stopped", extra=fields(**told))
+
+
+async def _guarded(name: str, work: Coroutine[Any, Any, Any]) -> None:
+    """Do something that goes on for ever; if it ends all the same, what it did stays, and the log says so."""
+    try:
+        await work
+        log.error("%s has ended; what it said last stays", name)
+    except Exception:
+        log.exception("%s has ended; what it said last stays", name)
+
+
+def _step_back() -> None:
+    """Leave the core to the workers. For a thread of its own: on Linux each has its own niceness."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

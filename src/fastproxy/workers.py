@@ -1,0 +1,402 @@
+"""The worker processes: one for each slot, started, fed with configurations, replaced when they die, drained.
+
+A worker is a program of its own (`python -m fastproxy.worker`), not a fork: it has imported nothing that
+it does not need, and inherits the descriptors it is given and no others.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from .config import delta
+from .config.dynamic import Configuration
+from .config.static import StaticConfiguration
+from .observe.log import fields
+from .pipe import (
+    Abort,
+    Applied,
+    Change,
+    Closed,
+    Drain,
+    Drained,
+    Message,
+    Pipe,
+    Ready,
+    Reopen,
+    Setup,
+    State,
+    ToSupervisor,
+    frame,
+)
+from .reloads import Reloads
+from .shared import Shared
+from .sockets import Listeners
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-P", "-m", "fastproxy.worker")
+"""How a worker is started; the number of its end of the pipe is added."""
+
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+"""What the supervisor handles. A worker starts with them blocked, until it has said what they mean to it."""
+
+EXIT_SECONDS = 1.0
+"""How long a process may live on after it has closed its pipe."""
+
+SLOW_SECONDS = 10.0
+"""After this the log says that a worker has not applied a configuration yet."""
+
+STEADY_SECONDS = 30.0
+"""A worker that lived that long is replaced at once when it dies."""
+
+
+class StartError(Exception):
+    """A worker that ended before it was ready for the first time. The message says which and how."""
+
+
+class Delays:
+    """How long to wait before a worker is started again: 0 s, 0.5 s, then half as much again, up to 60 s."""
+
+    FIRST, FACTOR, LONGEST = 0.5, 1.5, 60.0
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def after(self, lived: float) -> float:
+        """Return the wait in seconds after a life of `lived` seconds."""
+        if lived >= STEADY_SECONDS:
+            self._next = 0.0
+        wait = self._next
+        self._next = min(max(self.FIRST, wait * self.FACTOR), self.LONGEST)
+        return wait
+
+
+class Slot:
+    """One place for a worker, and the process that has it at the moment."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pipe: Pipe[ToSupervisor] | None = None
+        self.deaths = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the process that was there."""
+        self.sent: tuple[int, Configuration] | None = None
+        self.applied = 0
+        self.is_ready = False
+        self.ended = asyncio.Event()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the worker has applied what it was sent."""
+        return self.is_ready and self.sent is not None and self.sent[0] == self.applied
+
+    @property
+    def name(self) -> str:
+        """How the log calls the worker: `worker 2 (pid 4711)`. People count from 1."""
+        return f"worker {self.number + 1} (pid {self.process.pid if self.process else '-'})"
+
+    def send(self, message: Message) -> None:
+        if self.pipe is not None:
+            self.pipe.send(message)
+
+
+class Workers:
+    """All worker processes of one instance. Lives in the supervisor's event loop."""
+
+    def __init__(
+        self,
+        static: StaticConfiguration,
+        listeners: Listeners,
+        shared: Shared,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """listeners, shared: stay the caller's, and stay open while workers run."""
+        self._static = static
+        self._listeners = listeners
+        self._shared = shared
+        self._command = command
+        self._slots = [Slot(number) for number in range(shared.slots)]
+        self._keepers: list[asyncio.Task[None]] = []
+        self._started: asyncio.Future[None] | None = None
+        self._stopping = asyncio.Event()
+        self._last_word: Message = Drain()
+        self._newest: tuple[int, Configuration] = (0, Configuration())
+        self._frames: dict[int, bytes] = {}
+        self._reloads = Reloads()
+        self.counters: tuple[str, ...] = ()
+        """Names of the words that each worker counts in the shared memory."""
+        self.aborted = 0
+        """Connections that were cut at the end because the grace time was over."""
+
+    # -- the life of all -------------------------------------------------------------------------------------
+
+    async def start(self, configuration: Configuration) -> None:
+        """Start every worker and wait until all are ready. StartError if one ends before; none is left."""
+        self._newest = (1, configuration)
+        self._reloads.begin(1)
+        self._started = asyncio.get_running_loop().create_future()
+        self._keepers = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
+        try:
+            await self._started
+        except StartError:
+            await self.abort()
+            raise
+
+    def apply(self, configuration: Configuration) -> None:
+        """Send a configuration to every worker. A busy one gets the newest when it is done."""
+        generation = self._newest[0] + 1
+        self._newest = (generation, configuration)
+        self._frames.clear()
+        self._reloads.begin(generation)
+        for slot in self._slots:
+            if slot.is_idle:
+                self._send_newest(slot)
+        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._tell_slow, generation)
+
+    def reopen_logs(self) -> None:
+        """Let every worker open its log again."""
+        for slot in self._slots:
+            slot.send(Reopen())
+
+    async def drain(self) -> None:
+        """Let every worker finish what it is doing, within the grace times, and wait for their end."""
+        await self._stop(Drain(), self._grace())
+
+    async def abort(self) -> None:
+        """End every worker now."""
+        await self._stop(Abort(), EXIT_SECONDS)
+
+    async def _stop(self, message: Message, seconds: float) -> None:
+        self._last_word = message
+        self._stopping.set()
+        for slot in self._slots:
+            slot.send(message)
+        late = self._keepers and (await asyncio.wait(self._keepers, timeout=seconds))[1]
+        if late:
+            self._kill()
+            await asyncio.wait(late)
+
+    def _grace(self) -> float:
+        """Return the seconds that the slowest entry point may take to drain, and some for the way."""
+        cycles = [point.transport.life_cycle for point in self._static.entry_points.values()]
+        longest = max((each.request_accept_grace_timeout + each.grace_time_out for each in cycles), default=0)
+        return longest / 1e9 + 5.0
+
+    def _kill(self) -> None:
+        for slot in self._slots:
+            if slot.process is not None and slot.process.poll() is None:
+                log.error("%s does not end and is killed", slot.name)
+                slot.process.kill()
+
+    @property
+    def _has_started(self) -> bool:
+        return self._started is not None and self._started.done()
+
+    # -- the life of one -------------------------------------------------------------------------------------
+
+    async def _keep(self, slot: Slot) -> None:
+        """Keep a worker in the slot until all are to stop."""
+        delays = Delays()
+        while not self._stopping.is_set():
+            slot.clear()
+            begun = time.monotonic()
+            ending = await self._live(slot)
+            if self._stopping.is_set():
+                _tell_end(slot, ending)
+            elif not self._gave_up(slot, ending):
+                slot.deaths += 1
+                wait = delays.after(time.monotonic() - begun)
+                _tell_death(slot, ending, wait)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), wait)
+
+    async def _live(self, slot: Slot) -> str:
+        """Start a process and wait for its end; returns how it ended."""
+        try:
+            await self._launch(slot)
+        except OSError as error:
+            return f"it cannot be started: {error.strerror}"
+        await slot.ended.wait()
+        return await self._reap(slot)
+
+    async def _launch(self, slot: Slot) -> None:
+        """Start a process, and send it what it needs to know. OSError if the system has no room for one."""
+        listeners = {name: sockets[slot.number].fileno() for name, sockets in self._listeners.items()}
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                given = (theirs.fileno(), self._shared.descriptor, *listeners.values())
+                slot.process = _process(self._command, given)
+        except OSError:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        pipe = Pipe[ToSupervisor](ToSupervisor, partial(self._on_message, slot), slot.ended.set)
+        _, slot.pipe = await asyncio.get_running_loop().create_unix_connection(lambda: pipe, sock=ours)
+        slot.send(Setup(slot.number, self._static, listeners, self._shared.descriptor))
+        self._send_newest(slot)
+        if self._stopping.is_set():
+            slot.send(self._last_word)
+
+    async def _reap(self, slot: Slot) -> str:
+        """Wait for the process whose pipe has ended; returns how it ended."""
+        process, slot.pipe, slot.is_ready = slot.process, None, False
+        assert process is not None
+        try:
+            await asyncio.to_thread(process.wait, EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+        self._tell_reloads()
+        return _ending(process.returncode)
+
+    def _gave_up(self, slot: Slot, ending: str) -> bool:
+        """Tell whether this end is the end of the whole start."""
+        if self._started is None or self._has_started:
+            return False
+        self._started.set_exception(StartError(f"{slot.name} ended before it was ready: {ending}"))
+        self._stopping.set()
+        return True
+
+    def _on_message(self, slot: Slot, message: ToSupervisor) -> None:
+        match message:
+            case Applied():
+                self._on_applied(slot, message)
+            case Ready():
+                self._on_ready(slot, message)
+            case Closed():
+                self._on_closed(slot, message)
+            case Drained():
+                self.aborted += message.aborted
+
+    def _on_applied(self, slot: Slot, message: Applied) -> None:
+        slot.applied = message.generation
+        if slot.is_ready or not self._has_started:  # a successor reports everything as added: no reload
+            self._reloads.report(message)
+        self._tell_reloads()
+        if slot.is_idle and slot.applied != self._newest[0]:
+            self._send_newest(slot)
+
+    def _on_ready(self, slot: Slot, message: Ready) -> None:
+        slot.is_ready = True
+        self.counters = message.counters
+        if self._started is not None and not self._has_started:
+            if all(each.is_ready for each in self._slots):
+                self._started.set_result(None)
+        elif slot.deaths:
+            told = fields(generation=slot.applied)
+            log.info("%s serves in place of the one that died", slot.name, extra=told)
+        if slot.is_idle and slot.applied != self._newest[0]:
+            self._send_newest(slot)
+
+    def _on_closed(self, slot: Slot, message: Closed) -> None:
+        """Close a socket on which nobody accepts any more, so that new clients are refused at once."""
+        if self._stopping.is_set():
+            listener = self._listeners[message.entry_point][slot.number]
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    # -- configurations --------------------------------------------------------------------------------------
+
+    def _send_newest(self, slot: Slot) -> None:
+        """Send the newest configuration: whole to a new worker, else what differs from what it has."""
+        assert slot.pipe is not None
+        base = slot.sent[0] if slot.sent is not None else 0
+        if base not in self._frames:
+            self._frames[base] = self._frame_from(slot.sent)
+        slot.sent = self._newest
+        slot.pipe.send_frame(self._frames[base])
+
+    def _frame_from(self, base: tuple[int, Configuration] | None) -> bytes:
+        generation, configuration = self._newest
+        if base is None:
+            return frame(State(generation, configuration))
+        return frame(Change(generation, delta.difference(base[1], configuration)))
+
+    def _tell_reloads(self) -> None:
+        """Log every reload that all workers which live have come to."""
+        applied = [slot.applied for slot in self._slots if slot.pipe is not None]
+        if applied:
+            self._reloads.tell(min(applied), len(applied))
+
+    def _tell_slow(self, generation: int) -> None:
+        for slot in self._slots:
+            if slot.is_ready and slot.applied < generation <= self._newest[0] and slot.sent is not None:
+                told = fields(generation=generation)
+                log.warning("%s has not applied the configuration yet", slot.name, extra=told)
+
+
+def _process(command: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """Start a worker that inherits these descriptors; the first is its end of the pipe."""
+    with _blocked_signals():
+        return subprocess.Popen(
+            (*command, str(descriptors[0])),
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            env=_environment(),
+        )
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _environment() -> dict[str, str]:
+    """Return our own environment; what we can import, plugins above all, a worker can import too."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+
+
+def _ending(status: int) -> str:
+    """Say how a process ended."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _tell_death(slot: Slot, reason: str, wait: float) -> None:
+    log.error(
+        "%s died: %s; it is the %s of this place, a new one starts %s",
+        slot.name,
+        reason,
+        _ordinal(slot.deaths),
+        f"in {wait:.1f} s" if wait else "now",
+    )
+
+
+def _tell_end(slot: Slot, ending: str) -> None:
+    if ending != "exit status 0":
+        log.warning("%s ended while it was to stop: %s", slot.name, ending)
+
+
+def _ordinal(number: int) -> str:
+    """Return 1st, 2nd, 3rd, 4th ..."""
+    last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{last}"
