@@ -1,12 +1,12 @@
 """One rule against one request: the compiled program beside the plain tree."""
 
 import pytest
-from tests.twins import rule as twin
 
 from fastproxy._core.message import Request
 from fastproxy._core.rule import Rule
 from fastproxy.rules.compile import compile_rule
 from fastproxy.rules.parse import parse
+from tests.twins import rule as twin
 
 # Rounds long enough for the clock, few enough for a coffee.
 pytestmark = pytest.mark.benchmark(min_time=0.0002, max_time=0.2)

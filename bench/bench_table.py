@@ -7,13 +7,13 @@ from functools import lru_cache
 from itertools import count
 
 import pytest
-from tests.twins import table as twin
 
 from fastproxy._core.message import Request
 from fastproxy._core.rule import Rule
 from fastproxy._core.step import Pipeline
 from fastproxy._core.table import Route, Table
 from fastproxy.rules.compile import compile_rule
+from tests.twins import table as twin
 
 # Rounds long enough for the clock, few enough for a coffee.
 pytestmark = pytest.mark.benchmark(min_time=0.0002, max_time=0.2)

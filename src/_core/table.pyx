@@ -36,7 +36,7 @@ cdef enum:
 
 
 cdef class Route:
-    """Route(name, rule, pipeline, balancer, *, priority, order, service, extra): a router as requests meet it.
+    """Route(name, rule, pipeline, balancer, *, priority, order, service, extra): a router as requests see it.
 
     priority: the one that counts, never 0 for "computed"; order: index of the provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
