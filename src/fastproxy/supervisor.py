@@ -157,7 +157,7 @@ class Supervisor:
         return 0
 
     async def _serve(self) -> None:
-        """Start the workers, then pass on what the providers say. StartError if that does not come to pass."""
+        """Start the workers, then pass on what the providers say. StartError if the start fails."""
         merged = self._merger.merge(self._first)
         for warning in merged.warnings:
             log.warning("%s", warning)
