@@ -10,11 +10,13 @@ machine that is slow today is slow for both.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
 SAVED = Path(__file__).with_name("ratios.json")
 MAY_GROW = 1.10
+SIDE = re.compile(r"[-_]?compiled|\[compiled\]")
 
 
 def ratios_of(benchmarks: list[dict]) -> dict[str, float]:
@@ -26,8 +28,7 @@ def ratios_of(benchmarks: list[dict]) -> dict[str, float]:
             twin = shortest.get((group, name.replace("compiled", "twin")))
             if twin is None:
                 raise SystemExit(f"gate: {group}: {name} has no partner {name.replace('compiled', 'twin')}")
-            short = name.removeprefix("test_").replace("_compiled", "")
-            ratios[f"{group}: {short}"] = seconds / twin
+            ratios[f"{group}: {SIDE.sub('', name).removeprefix('test_')}"] = seconds / twin
     return ratios
 
 
@@ -39,11 +40,11 @@ def judged(now: dict[str, float], saved: dict[str, float]) -> tuple[list[str], b
             lines.append(f"GONE  {name}: saved, but not measured; take it out of {SAVED.name} if so meant")
             good = False
         elif name not in saved:
-            lines.append(f"NEW   {name}: {now[name]:.4f} of the twin; --save keeps it")
+            lines.append(f"NEW   {name}: {now[name]:.4g} of the twin; --save keeps it")
         else:
             grown = now[name] / saved[name]
             word = "PASS" if grown <= MAY_GROW else "FAIL"
-            found = f"{now[name]:.4f} of the twin, saved {saved[name]:.4f}: {grown:.2f}x"
+            found = f"{now[name]:.4g} of the twin, saved {saved[name]:.4g}: {grown:.2f}x"
             lines.append(f"{word}  {name}: {found}")
             good = good and grown <= MAY_GROW
     return lines, good
@@ -59,7 +60,7 @@ def main() -> int:
     if not now:
         raise SystemExit(f"gate: {given.benchmarks} has no benchmark with \"compiled\" in its name")
     if given.save:
-        rounded = {name: round(ratio, 5) for name, ratio in sorted(now.items())}
+        rounded = {name: float(f"{ratio:.4g}") for name, ratio in sorted(now.items())}
         SAVED.write_text(json.dumps(rounded, indent=2) + "\n")
     lines, good = judged(now, json.loads(SAVED.read_text()) if SAVED.exists() else {})
     print("\n".join(lines))

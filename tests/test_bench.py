@@ -118,9 +118,10 @@ def benchmark(name: str, seconds: float) -> dict:
 def test_gate_pairs_compiled_and_twin():
     pairs = [
         benchmark("test_head_compiled[13]", 1.0), benchmark("test_head_twin[13]", 4.0),
-        benchmark("test_head_compiled[4]", 1.0), benchmark("test_head_twin[4]", 2.0),
+        benchmark("test_head[4-compiled]", 1.0), benchmark("test_head[4-twin]", 2.0),
+        benchmark("test_head[compiled]", 4.0), benchmark("test_head[twin]", 2.0),
     ]
-    assert gate.ratios_of(pairs) == {"head: head[13]": 0.25, "head: head[4]": 0.5}
+    assert gate.ratios_of(pairs) == {"head: head[13]": 0.25, "head: head[4]": 0.5, "head: head": 2.0}
 
 
 def test_gate_wants_a_twin():
