@@ -59,6 +59,7 @@ cdef class Downstream(Connection):
     cdef void linger(self) noexcept
     cdef void next(self) noexcept
     cdef void client_is_gone(self) noexcept
+    cdef void name_client(self) noexcept
     cdef bint is_worth_parsing(self, bytes joined) noexcept
     cdef void throw_away(self, Py_ssize_t size) noexcept
     cdef Parsed prepare(self, Exchange exchange) noexcept

@@ -5,7 +5,8 @@ read's worth, and then no more is read.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.string cimport memchr, memcpy, memset
+from cpython.unicode cimport PyUnicode_AsUTF8String
+from libc.string cimport memchr, memcpy
 
 from .deadline cimport now
 from .exchange cimport ENDED, Entry, Exchange, keep_exchange, new_exchange
@@ -15,16 +16,13 @@ from .head cimport (
     BAD, F_CONNECTION, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of,
 )
 from .message cimport Request, Response
-from .netset cimport NetSet, address_of_sockaddr, no_address, sockaddr, text_of_address
+from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of
 from .port cimport Connection, Engine
 from .snapshot cimport Switch
 from .span cimport Span, same_folded, span_of
 from .tally cimport C_ACCEPTED, C_OPEN, C_REFUSED, Tally, count, count_more
 from .upstream cimport put_chunk
-
-cdef extern from "sys/socket.h" nogil:
-    int getpeername(int fd, sockaddr* address, unsigned int* size)
 
 cdef enum Timeout:
     T_HEAD = 0         # a head is awaited, some of it may be there
@@ -154,24 +152,32 @@ cdef class Downstream(Connection):
     # ---------------------------------------------------------------- coming and going
 
     cdef void on_made(self) noexcept:
-        cdef char[128] address
-        cdef unsigned int size = 128
         self.read_due = NEVER
         self.write_due = NEVER
         self.client = no_address()
         self.client_text = b""
         self.made_at = now()
-        try:
-            if self.fd >= 0 and getpeername(self.fd, <sockaddr*>address, &size) == 0:
-                self.client = address_of_sockaddr(<sockaddr*>address)
-            if self.client.known:
-                self.client_text = text_of_address(&self.client).encode()
-        except Exception as error:
-            self.report(error)
+        self.name_client()
         self.entry.add(self)
         self.arm(self.entry.read_timeout, T_HEAD)
         if self.entry.is_draining:
             self.is_last = True
+
+    cdef void name_client(self) noexcept:
+        """Find who the client is; a unix socket's client has no address."""
+        cdef str name
+        try:
+            # The transport has asked the kernel already. "fe80::1%eth0" has a zone, which is nobody else's affair.
+            peer = self.transport.get_extra_info("peername")
+            if type(peer) is tuple:
+                name = <str>(<tuple>peer)[0]
+                self.client_text = PyUnicode_AsUTF8String(name.partition("%")[0] if "%" in name else name)
+                self.client = address_of_text(<const char*>self.client_text, len(self.client_text))
+                if memchr(<const char*>self.client_text, 58, len(self.client_text)) is not NULL and is_v4(
+                        &self.client):
+                    self.client_text = text_of_address(&self.client).encode()
+        except Exception as error:
+            self.report(error)
 
     cdef void on_eof(self) noexcept:
         if self.exchange is not None:
@@ -337,6 +343,7 @@ cdef class Downstream(Connection):
                 or self.requests == self.entry.max_requests
                 or (self.entry.max_age > 0 and now() - self.made_at > self.entry.max_age)):
             self.is_last = True
+            self.is_brief = True
         if self.entry.write_timeout > 0 or (self.entry.read_timeout > 0 and not self.body_over):
             self.set_exchange_deadlines()
         else:
@@ -550,7 +557,7 @@ cdef class Downstream(Connection):
         self.is_lingering = True
         self.thrown_away = 0
         self.send_eof()
-        if self.fd < 0:
+        if self.is_secure:
             self.close()
             return
         self.arm(LINGER, T_LINGER)

@@ -12,6 +12,8 @@ from .target cimport Target
 cdef enum:
     READ_SIZE = 65536          # bytes taken from a socket at once
     OUT_SIZE = 65536           # bytes put together for one write
+    NO_FD = -1
+    ASK_FD = -2
 
 
 cdef class Engine:
@@ -53,7 +55,9 @@ cdef class Connection(Peer):
     # One transport, and the bytes on their way to it. Subclasses say what the bytes mean.
     cdef readonly Engine engine
     cdef readonly object transport     # None before connection_made and after connection_lost
-    cdef int fd                        # of a plain socket; -1 when only the transport may write (TLS)
+    cdef int fd                        # of a plain socket; NO_FD: only the transport may write; ASK_FD: ask it
+    cdef bint is_secure                # TLS: no descriptor to write to, no half-close
+    cdef bint is_brief                 # closed behind what is written next: not worth asking for the descriptor
     cdef bint is_full                  # the kernel takes no more: bytes wait in the transport
     cdef bint is_paused                # we do not read
     cdef bint is_closing               # close() or abort() was called, or the connection is lost
@@ -76,6 +80,7 @@ cdef class Connection(Peer):
     cdef void abort(self) noexcept
     cdef void arm(self, double seconds, int what) noexcept
     cdef void report(self, object error) noexcept
+    cdef bint may_send(self) noexcept
     cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
                          Py_ssize_t second_size) noexcept
 

@@ -119,7 +119,7 @@ cdef class Connection(Peer):
     """
 
     def __cinit__(self):
-        self.fd = -1
+        self.fd = NO_FD
 
     def __dealloc__(self):
         if self.timer.next is not NULL:
@@ -174,11 +174,25 @@ cdef class Connection(Peer):
         if size:
             self.send(engine.out, size)
 
+    cdef bint may_send(self) noexcept:
+        """Say whether bytes may go to the kernel past the transport: nothing waits, and we know the descriptor.
+
+        Asking for the descriptor costs as much as several writes by the transport, so it is not done for a
+        connection that is about to end.
+        """
+        if self.fd == ASK_FD and not self.is_brief and self.transport is not None:
+            try:
+                self.fd = self.transport.get_extra_info("socket").fileno()
+            except Exception as error:
+                self.report(error)
+                self.fd = NO_FD
+        return self.fd >= 0 and not self.is_full
+
     cdef void send(self, const char* at, Py_ssize_t size) noexcept:
         cdef ssize_t sent
         if self.is_closing:
             return
-        if self.is_full or self.fd < 0:
+        if not self.may_send():
             self.queue(at, size)
             return
         while True:
@@ -198,7 +212,7 @@ cdef class Connection(Peer):
             return
         if self.is_closing:
             return
-        if self.is_full or self.fd < 0:
+        if not self.may_send():
             self.queue(first, first_size)
             self.queue(second, second_size)
             return
@@ -324,9 +338,12 @@ cdef class Connection(Peer):
 
     def connection_made(self, transport):
         self.transport = transport
-        if transport.get_extra_info("ssl_object") is None:
-            self.fd = transport.get_extra_info("socket").fileno()
+        self.fd = NO_FD if self.is_secure else ASK_FD
         self.on_made()
+
+    def data_received(self, data):
+        # Never called: uvloop asks every protocol for it, and making the AttributeError costs more than an accept.
+        raise NotImplementedError("connections read by get_buffer and buffer_updated")
 
     def get_buffer(self, hint):
         return self.engine.inbox
@@ -344,7 +361,7 @@ cdef class Connection(Peer):
         else:
             self.on_eof()
         # TLS has no half-close; a plain connection is closed by whoever handled the end.
-        return self.fd >= 0
+        return not self.is_secure
 
     def pause_writing(self):
         self.is_full = True
@@ -362,7 +379,7 @@ cdef class Connection(Peer):
 
     def connection_lost(self, error):
         self.is_closing = True
-        self.fd = -1
+        self.fd = NO_FD
         self.transport = None
         self.engine.wheel.unlink(&self.timer)
         if self.engine.writer is self:

@@ -43,6 +43,7 @@ cdef class Upstream(Connection):
     def __init__(self, Engine engine not None, Pool pool not None):
         self.engine = engine
         self.home = pool
+        self.is_secure = pool.ssl is not None
 
     # -------- the exchange's side
 
