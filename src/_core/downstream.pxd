@@ -32,8 +32,9 @@ cdef class Downstream(Connection):
     cdef Downstream following                  # neighbours in the entry point's list
     cdef void* preceding                       # borrowed
     cdef Exchange exchange                     # None: a head is awaited
-    cdef bytes kept                            # bytes not worked on yet: part of a head, or behind the request
+    cdef bytearray kept                        # bytes not worked on yet: part of a head, or behind the request
     cdef Py_ssize_t tried                      # bytes of `kept` when its head was last parsed
+    cdef Py_ssize_t searched                   # bytes of `kept` in which no head ends
     cdef Framing body                          # of the request in hand
     cdef bint body_over
     cdef bint chunks                           # the answer's body is written in chunks
@@ -60,7 +61,8 @@ cdef class Downstream(Connection):
     cdef void next(self) noexcept
     cdef void client_is_gone(self) noexcept
     cdef void name_client(self) noexcept
-    cdef bint is_worth_parsing(self, bytes joined) noexcept
+    cdef bint is_worth_parsing(self) noexcept
+    cdef void pump_kept(self) noexcept
     cdef void throw_away(self, Py_ssize_t size) noexcept
     cdef Parsed prepare(self, Exchange exchange) noexcept
     cdef void set_exchange_deadlines(self) noexcept

@@ -4,6 +4,9 @@ Speaks HTTP/1.0 and 1.1 (RFC 9112). One request is served at a time; what a clie
 read's worth, and then no more is read.
 """
 
+from cpython.bytearray cimport (
+    PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE, PyByteArray_Resize,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.string cimport memchr, memcpy
@@ -221,27 +224,28 @@ cdef class Downstream(Connection):
     # ---------------------------------------------------------------- bytes in
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
-        cdef bytes joined
-        if self.kept is None:
-            if self.is_lingering:
-                self.throw_away(size)
-            else:
-                self.pump(at, size)
-            return
-        joined = self.kept + PyBytes_FromStringAndSize(at, size)
-        if self.exchange is not None:
-            self.keep(joined, len(joined))
-            return
-        if not self.is_worth_parsing(joined):
-            self.kept = joined
-            return
-        self.kept = None
-        self.pump(joined, len(joined))
+        if self.kept is not None:
+            self.keep(at, size)
+            if self.exchange is None and self.is_worth_parsing():
+                self.pump_kept()
+        elif self.is_lingering:
+            self.throw_away(size)
+        else:
+            self.pump(at, size)
 
-    cdef bint is_worth_parsing(self, bytes joined) noexcept:
+    cdef bint is_worth_parsing(self) noexcept:
         """A head in pieces is parsed when it is whole, and for its faults each time it has doubled."""
-        return (head_end(joined, len(joined), max(0, len(self.kept) - 3)) >= 0 or len(joined) >= 2 * self.tried
-                or len(joined) > self.entry.max_head)
+        cdef Py_ssize_t size = PyByteArray_GET_SIZE(self.kept)
+        cdef Py_ssize_t from_here = max(0, self.searched - 3)
+        self.searched = size
+        return (head_end(PyByteArray_AS_STRING(self.kept), size, from_here) >= 0 or size >= 2 * self.tried
+                or size > self.entry.max_head)
+
+    cdef void pump_kept(self) noexcept:
+        """Work on what was kept."""
+        cdef bytearray waiting = self.kept
+        self.kept = None
+        self.pump(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
 
     cdef void throw_away(self, Py_ssize_t size) noexcept:
         self.thrown_away += size
@@ -251,7 +255,6 @@ cdef class Downstream(Connection):
     cdef void pump(self, const char* at, Py_ssize_t size) noexcept:
         """Work through bytes: heads, bodies, and what must wait."""
         cdef Py_ssize_t used
-        cdef bytes waiting
         self.is_pumping = True
         while size > 0 and not self.is_closing:
             if self.is_lingering:
@@ -275,10 +278,22 @@ cdef class Downstream(Connection):
             self.flush()
 
     cdef void keep(self, const char* at, Py_ssize_t size) noexcept:
-        """Keep bytes behind the request in hand; beyond a limit no more are read until its answer is over."""
-        self.kept = PyBytes_FromStringAndSize(at, size)
-        self.tried = 0
-        if size > MOST_AHEAD:
+        """Keep bytes for later; beyond a limit no more are read while an exchange is in hand."""
+        cdef Py_ssize_t before
+        try:
+            if self.kept is None:
+                self.kept = PyByteArray_FromStringAndSize(at, size)
+                self.tried = 0
+                self.searched = 0
+            else:
+                before = PyByteArray_GET_SIZE(self.kept)
+                PyByteArray_Resize(self.kept, before + size)
+                memcpy(PyByteArray_AS_STRING(self.kept) + before, at, size)
+        except MemoryError as error:
+            self.report(error)
+            self.abort()
+            return
+        if self.exchange is not None and PyByteArray_GET_SIZE(self.kept) > MOST_AHEAD:
             self.pause()
 
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept:
@@ -292,8 +307,9 @@ cdef class Downstream(Connection):
         if parsed == PARTIAL:
             if self.kept is None and self.timer.what != T_HEAD:
                 self.arm(self.entry.read_timeout, T_HEAD)
-            self.kept = PyBytes_FromStringAndSize(at, size)
+            self.keep(at, size)
             self.tried = size
+            self.searched = size
             keep_exchange(self.engine, exchange)
             return -1
         if parsed == WHOLE:
@@ -505,19 +521,17 @@ cdef class Downstream(Connection):
 
     cdef void next(self) noexcept:
         """Wait for the next head, or take it from what is kept."""
-        cdef bytes waiting = self.kept
         self.arm(self.entry.idle_timeout, T_IDLE)
         if self.is_paused:
             self.resume()
-        if waiting is not None and not self.is_pumping:
-            self.kept = None
-            self.pump(waiting, len(waiting))
+        if self.kept is not None and not self.is_pumping:
+            self.pump_kept()
 
     cdef void pass_kept_on(self) noexcept:
-        cdef bytes waiting = self.kept
+        cdef bytearray waiting = self.kept
         self.kept = None
         if waiting is not None:
-            self.tunnel.on_data(self, waiting, len(waiting))
+            self.tunnel.on_data(self, PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
 
     # ---------------------------------------------------------------- refusing
 

@@ -168,9 +168,11 @@ cdef class Exchange(Receiver):
         elif result is None:
             self.state = ROUTING
             self.run_steps()
-        else:
+        elif isinstance(result, Answer):
             self.request.answer = result
             self.take_answer(step)
+        else:
+            self.fault(step, TypeError(f"a middleware answers None or a Response, not {type(result).__name__}"))
         self.flush_request()
 
     cdef void lose_answer(self) noexcept:
@@ -191,7 +193,8 @@ cdef class Exchange(Receiver):
         """Choose a server and get a connection to it."""
         cdef Balancer balancer = self.route.balancer
         cdef Upstream upstream
-        self.target = balancer.pick()
+        if balancer is not None:
+            self.target = balancer.pick()
         if self.target is None:
             self.refuse(503, b"no available server\n", True)
             return
@@ -230,7 +233,7 @@ cdef class Exchange(Receiver):
         self.server = upstream
         self.begin()
         self.flush_request()
-        if self.client is not None and not self.body_over and not self.server.is_busy():
+        if self.state == ASKING and not self.body_over and not self.server.is_busy():
             self.client.resume()
 
     cdef void on_dial_failed(self, object error) noexcept:
