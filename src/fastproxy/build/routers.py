@@ -1,0 +1,115 @@
+"""`routers`: rule, middlewares and service become a route, and routes the tables of the entry points."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar, cast
+
+from .._core.balance import Balancer
+from .._core.step import Pipeline
+from .._core.table import Route, Table
+from ..config.dynamic import HttpRouter
+from ..config.static import StaticConfiguration
+from .rules import rule_of
+from .runtime import Broken, provider_of
+from .work import Work
+
+BATCH = 128
+"""Routes that go into a table, or out of it, between two turns of the loop: about a millisecond."""
+
+
+class Places(NamedTuple):
+    """What the static configuration says about routers."""
+
+    entry_points: dict[str, int]
+    """Name -> index of its table, in the order of the names."""
+
+    precedence: dict[str, int]
+    """Provider -> place among the providers; who is not listed comes behind all of them."""
+
+
+def places_of(static: StaticConfiguration) -> Places:
+    """Read from the static configuration what building routers needs."""
+    return Places(
+        entry_points={name: at for at, name in enumerate(sorted(static.entry_points))},
+        precedence={provider: at for at, provider in enumerate(static.providers.precedence)},
+    )
+
+
+def route_of(
+    name: str,
+    configured: HttpRouter,
+    places: Places,
+    *,
+    old: Route | None,
+    pipeline: Callable[[], Pipeline],
+    balancer: Callable[[], Balancer],
+) -> Route:
+    """Build one route. Raises Broken with everything that is wrong about it.
+
+    old: the route of that name in the generation before; its rule is taken over if the text is the same.
+    pipeline and balancer give what the route needs or raise Broken. `extra` holds the indexes of its tables.
+    """
+    text = configured.rule
+    wrong: list[str] = []
+    rule = _attempt(wrong, lambda: old.rule if old is not None and old.rule.text == text else rule_of(text))
+    tables = _attempt(wrong, lambda: _tables_on(configured, places))
+    steps = _attempt(wrong, pipeline)
+    service = _attempt(wrong, balancer)
+    if rule is None or tables is None or steps is None or service is None:
+        raise Broken("; ".join(wrong))
+    return Route(
+        name,
+        rule,
+        steps,
+        service,
+        priority=configured.priority or len(text.encode("utf-8", "surrogateescape")),
+        order=places.precedence.get(provider_of(name), len(places.precedence)),
+        service=configured.service,
+        extra=tables,
+    )
+
+
+Made = TypeVar("Made")
+
+
+def _attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
+    try:
+        return make()
+    except Broken as broken:
+        wrong.append(str(broken))
+        return None
+
+
+def _tables_on(configured: HttpRouter, places: Places) -> tuple[int, ...]:
+    points = places.entry_points
+    tables = {points[each] for each in configured.entry_points if each in points}
+    if not tables:
+        raise Broken("no valid entryPoint for this router")
+    return tuple(sorted(tables))
+
+
+def warnings_of(configured: HttpRouter, places: Places) -> tuple[str, ...]:
+    """Return what is wrong about a router that may serve all the same."""
+    return tuple(
+        f'entryPoint "{each}" doesn\'t exist'
+        for each in configured.entry_points
+        if each not in places.entry_points
+    )
+
+
+def tables_of(
+    tables: Sequence[Table], removed: Iterable[Route], added: Iterable[Route]
+) -> Work[tuple[Table, ...]]:
+    """Return the tables of all entry points after a change; those that it does not touch are the same."""
+    lost: list[list[Route]] = [[] for _ in tables]
+    gained: list[list[Route]] = [[] for _ in tables]
+    for change, by_table in ((removed, lost), (added, gained)):
+        for route in change:
+            for at in cast(tuple[int, ...], route.extra):
+                by_table[at].append(route)
+    made = list(tables)
+    for at in range(len(made)):
+        for begin in range(0, max(len(lost[at]), len(gained[at])), BATCH):
+            end = begin + BATCH
+            made[at] = made[at].updated(lost[at][begin:end], gained[at][begin:end])
+            yield None
+    return tuple(made)

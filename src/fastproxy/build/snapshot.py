@@ -1,0 +1,61 @@
+"""Puts everything together: a change of the configuration becomes a Snapshot, and costs what changed.
+
+The builder keeps what it built. A change names the objects that are new, different or gone; those are built
+again, and whoever uses them, directly or not; all others are taken over as the same objects. An exception,
+whatever it is, leaves the builder and the runtime view as they were.
+"""
+
+from typing import NamedTuple
+
+from .._core.snapshot import Snapshot
+from ..config.delta import Delta
+from ..config.dynamic import Configuration
+from ..config.static import StaticConfiguration
+from .changes import Counts, changes_of, counts_of, difference
+from .draft import Draft, Failure, State
+from .routers import places_of
+from .runtime import Runtime
+from .work import Work
+
+
+class Generation(NamedTuple):
+    """What came of a change."""
+
+    snapshot: Snapshot
+    counts: Counts
+    failures: tuple[Failure, ...]
+    settle: Work[None]
+    """To be done when the snapshot is in its place: lets go of what only the one before needed."""
+
+
+class Builder:
+    """Builds the generations of one worker, each out of the one before and a change.
+
+    One change at a time: its work and what it leaves to settle end before the next begins.
+    """
+
+    def __init__(self, static: StaticConfiguration) -> None:
+        self._state = State(places_of(static))
+
+    @property
+    def runtime(self) -> Runtime:
+        """What became of each object."""
+        return self._state.runtime
+
+    def build(self, generation: int, news: Configuration | Delta) -> Work[Generation]:
+        """Build a generation out of a merged configuration, or of what differs from the one that serves.
+
+        What cannot be built is disabled and told; raises only what nobody thought of.
+        """
+        if isinstance(news, Delta):
+            changes = changes_of(self.runtime.configured, news)
+        else:
+            changes = yield from difference(self.runtime.configured, news)
+        counts = counts_of(self.runtime.configured, changes)
+        draft = Draft(self._state, changes)
+        yield from draft.build()
+        snapshot = Snapshot(generation, draft.tables)
+        made = Generation(snapshot, counts, draft.new_failures(), draft.settle())
+        draft.land()
+        self.runtime.generation = generation
+        return made
