@@ -1,0 +1,229 @@
+"""Entry points on their sockets: accepts connections, and goes on accepting whatever happens.
+
+The sockets are bound by `sockets` and belong to whoever bound them. When a listener stops, it closes its own
+copy only, and what waits in the backlog stays for a successor that has the same socket.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ._core.downstream import EntryPoint
+from ._core.netset import NetSet
+from ._core.snapshot import Switch
+from ._core.tally import NAMES as COUNTERS
+from ._core.tally import SIZE as COUNTERS_SIZE
+from ._core.tally import Tally
+from .config.static import EncodedCharacters, LifeCycle, StaticConfiguration
+from .config.values import SECOND
+from .sockets import BACKLOG
+
+log = logging.getLogger(__name__)
+
+__all__ = ["COUNTERS", "COUNTERS_SIZE", "Listener", "listeners_of"]
+
+KEEP_ALIVE = 180
+"""Seconds of silence after which the kernel asks whether a client is still there, as in Traefik."""
+
+AGAIN_SECONDS = 0.1
+"""How long accepting rests after the system refused to go on."""
+
+
+class Listener:
+    """One entry point and the sockets that it accepts on."""
+
+    def __init__(self, entry: EntryPoint, life_cycle: LifeCycle, sockets: Iterable[socket.socket]) -> None:
+        self.entry = entry
+        self.life_cycle = life_cycle
+        self._acceptors = [_Acceptor(entry, each) for each in sockets]
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    async def start(self) -> None:
+        """Accept connections from now on. OSError if a socket cannot be listened on; then none is."""
+        try:
+            for acceptor in self._acceptors:
+                await acceptor.start()
+        except BaseException:
+            self.stop_accepting()
+            raise
+
+    def stop_accepting(self) -> None:
+        """Accept no more; connections that are there go on."""
+        for acceptor in self._acceptors:
+            acceptor.stop()
+
+    async def drain(self, told: Callable[[str], None] = lambda name: None) -> int:
+        """Stop as `transport.lifeCycle` says: accept for a while still, then finish what runs, then cut the
+        rest.
+
+        told: called with the name when nothing is accepted any more. Returns how many connections were cut.
+        """
+        if self.life_cycle.request_accept_grace_timeout > 0:
+            await asyncio.sleep(self.life_cycle.request_accept_grace_timeout / SECOND)
+        self.stop_accepting()
+        told(self.name)
+        self.entry.drain()
+        left = await self.entry.wait_drained(max(self.life_cycle.grace_time_out, 0) / SECOND)
+        self.entry.abort()
+        return left
+
+    def abort(self) -> None:
+        """Accept no more and close every connection now."""
+        self.stop_accepting()
+        self.entry.abort()
+
+
+class _Acceptor:
+    """One socket. Accepting begins again when the loop gives it up.
+
+    A loop closes its server for good when accept() fails for another reason than a lack of descriptors: no
+    memory, or an error of the network that the kernel hands to whoever accepts next. An entry point that is
+    deaf for that until somebody starts it again would be worse than either.
+    """
+
+    def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
+        self._entry = entry
+        self._bound = bound
+        self._server: asyncio.AbstractServer | None = None
+        self._again: asyncio.Handle | None = None
+        self._wanted = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to accept. OSError."""
+        _keep_alive(self._bound)
+        self._wanted = True
+        await self._serve()
+
+    def stop(self) -> None:
+        self._wanted = False
+        for waiting in (self._again, self._task):
+            if waiting is not None:
+                waiting.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self) -> None:
+        copy = _Lent(fileno=socket.dup(self._bound.fileno()))
+        copy.on_detached = self._on_given_up
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._entry, sock=copy, backlog=BACKLOG)
+
+    def _on_given_up(self) -> None:
+        """The loop lets go of the socket: because we said so, or by itself."""
+        if self._wanted:
+            log.error(
+                "entry point %s: the system refused a connection; accepting begins again", self._entry.name
+            )
+            self._server = None
+            self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
+
+    def _begin_again(self) -> None:
+        self._again = None
+        self._task = asyncio.get_running_loop().create_task(self._serve_again())
+
+    async def _serve_again(self) -> None:
+        try:
+            await self._serve()
+        except OSError as error:
+            log.error("entry point %s cannot accept: %s", self._entry.name, error)
+            self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
+
+
+class _Lent(socket.socket):
+    """A copy of a socket that tells when the loop lets go of it, which uvloop does by detach()."""
+
+    on_detached: Callable[[], None] | None = None
+
+    def detach(self) -> int:
+        told, self.on_detached = self.on_detached, None
+        if told is not None:
+            told()
+        return super().detach()
+
+
+def _keep_alive(bound: socket.socket) -> None:
+    """Set keep-alive on a listening socket: Linux hands it on to what is accepted, at no cost for each."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE)
+
+
+# --- from the static configuration ------------------------------------------------------------------
+
+_ESCAPES = {
+    "allow_encoded_slash": "%2F",
+    "allow_encoded_back_slash": "%5C",
+    "allow_encoded_null_character": "%00",
+    "allow_encoded_semicolon": "%3B",
+    "allow_encoded_percent": "%25",
+    "allow_encoded_question_mark": "%3F",
+    "allow_encoded_hash": "%23",
+}
+
+
+def listeners_of(
+    static: StaticConfiguration, sockets: Mapping[str, Iterable[socket.socket]], switch: Switch, counters: Any
+) -> dict[str, Listener]:
+    """Return the listeners of the running loop by the name of their entry point; none accepts yet.
+
+    sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
+    None.
+    """
+    tally = Tally() if counters is None else Tally(counters)
+    return {
+        name: Listener(
+            _entry_point(static, name, index, switch, tally),
+            static.entry_points[name].transport.life_cycle,
+            sockets[name],
+        )
+        for index, name in enumerate(sorted(static.entry_points))
+    }
+
+
+def _entry_point(
+    static: StaticConfiguration, name: str, index: int, switch: Switch, tally: Tally
+) -> EntryPoint:
+    settings = static.entry_points[name]
+    transport, http, forwarded = settings.transport, settings.http, settings.forwarded_headers
+    timeouts = transport.responding_timeouts
+    appends = not (forwarded.not_append_x_forwarded_for or static.global_.not_append_x_forwarded_for)
+    return EntryPoint(
+        asyncio.get_running_loop(),
+        switch,
+        index,
+        name,
+        server_name=socket.gethostname(),
+        read_timeout=_seconds(timeouts.read_timeout),
+        write_timeout=_seconds(timeouts.write_timeout),
+        idle_timeout=_seconds(timeouts.idle_timeout),
+        max_head=http.max_header_bytes,
+        sanitize=http.sanitize_path,
+        encode_semicolons=http.encode_query_semicolons,
+        underscore=http.underscore_headers_strategy,
+        forwarded_insecure=forwarded.insecure,
+        forwarded_trusted=NetSet(forwarded.trusted_ips) if forwarded.trusted_ips else None,
+        forwarded_connection=forwarded.connection,
+        append_forwarded_for=appends,
+        keep_alive_max_requests=transport.keep_alive_max_requests,
+        keep_alive_max_time=_seconds(transport.keep_alive_max_time),
+        denied_escapes=_denied(http.encoded_characters),
+        tally=tally,
+        log=logging.getLogger("fastproxy.connections"),
+    )
+
+
+def _denied(characters: EncodedCharacters) -> frozenset[str]:
+    return frozenset(escape for option, escape in _ESCAPES.items() if not getattr(characters, option))
+
+
+def _seconds(nanoseconds: int) -> float:
+    """0 and less, as in Go, is no limit."""
+    return max(nanoseconds, 0) / SECOND
