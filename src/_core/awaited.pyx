@@ -62,4 +62,4 @@ cdef Answer answer_of(answer):
     for name, _ in fields:
         if name in FRAMING:
             raise ValueError(f"{name.decode()} belongs to the proxy: it tells where the body ends")
-    return Answer(status, fields, body.encode() if isinstance(body, str) else bytes(body))
+    return Answer(status, fields, body.encode() if isinstance(body, str) else bytes(memoryview(body)))

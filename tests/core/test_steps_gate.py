@@ -119,9 +119,20 @@ def test_an_absolute_target_gives_host_and_path():
 @pytest.mark.parametrize(
     ("description", "pattern", "replacement", "url", "location"),
     [
-        ("groups", r"^(?:https?:\/\/)(foo)(\.com)(:\d+)(.*)$", "https://${1}bar$2:443$4", "http://foo.com:80/a",
-         "https://foobar.com:443/a"),
-        ("the port is seen as sent", r"^http://foo:8080/(.*)", "https://foo/$1", "http://foo:8080/a", "https://foo/a"),
+        (
+            "groups",
+            r"^(?:https?:\/\/)(foo)(\.com)(:\d+)(.*)$",
+            "https://${1}bar$2:443$4",
+            "http://foo.com:80/a",
+            "https://foobar.com:443/a",
+        ),
+        (
+            "the port is seen as sent",
+            r"^http://foo:8080/(.*)",
+            "https://foo/$1",
+            "http://foo:8080/a",
+            "https://foo/a",
+        ),
         ("https over TLS", "^https://", "http://", "https://foo/", "http://foo/"),
         ("no match", "^http://bar", "http://baz", "http://foo/", None),
         ("a match that changes nothing", "^http://foo", "http://foo", "http://foo/", None),
@@ -133,7 +144,7 @@ def test_an_absolute_target_gives_host_and_path():
         ("what must be escaped is", "a$", "a b", "http://foo/a", "http://foo/a%20b"),
         ("an escaped blank stays", "^http:", "https:", "http://foo/a%20b", "https://foo/a%20b"),
     ],
-)  # fmt: skip
+)
 def test_redirect_regex(description, pattern, replacement, url, location):
     step = RedirectRegex("redirect@file", Rewrite(compile_pattern(pattern), replacement))
     assert outcome(step, request_for(url)) == location
@@ -142,7 +153,9 @@ def test_redirect_regex(description, pattern, replacement, url, location):
 def test_the_url_is_made_of_the_path_as_it_stands():
     request = request_for("http://foo/a")
     request.set_escaped_path("/b")
-    assert outcome(RedirectRegex("r", Rewrite(compile_pattern("^http:"), "https:")), request) == "https://foo/b"
+    assert (
+        outcome(RedirectRegex("r", Rewrite(compile_pattern("^http:"), "https:")), request) == "https://foo/b"
+    )
 
 
 # -- ipAllowList

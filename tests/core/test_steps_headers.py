@@ -104,32 +104,58 @@ def preflight(step, fields=PREFLIGHT, method="OPTIONS"):
 @pytest.mark.parametrize(
     ("description", "options", "expected"),
     [
-        ("an origin of the list", {"origins": [b"https://foo.bar.org"]}, {"Allow-Origin": "https://foo.bar.org"}),
+        (
+            "an origin of the list",
+            {"origins": [b"https://foo.bar.org"]},
+            {"Allow-Origin": "https://foo.bar.org"},
+        ),
         ("any origin", {"origins": [b"*"]}, {"Allow-Origin": "*"}),
-        ("any origin, with credentials", {"origins": [b"*"], "credentials": True},
-         {"Allow-Credentials": "true", "Allow-Origin": "https://foo.bar.org"}),
-        ("an origin that is not in the list", {"origins": [b"https://other.org"], "max_age": 600}, {"Max-Age": "600"}),
-        ("an expression, searched for", {"patterns": [compile_pattern("bar")]},
-         {"Allow-Origin": "https://foo.bar.org"}),
+        (
+            "any origin, with credentials",
+            {"origins": [b"*"], "credentials": True},
+            {"Allow-Credentials": "true", "Allow-Origin": "https://foo.bar.org"},
+        ),
+        (
+            "an origin that is not in the list",
+            {"origins": [b"https://other.org"], "max_age": 600},
+            {"Max-Age": "600"},
+        ),
+        (
+            "an expression, searched for",
+            {"patterns": [compile_pattern("bar")]},
+            {"Allow-Origin": "https://foo.bar.org"},
+        ),
         ("an expression that does not match", {"patterns": [compile_pattern("^bar")]}, {}),
-        ("the list before the expressions", {"origins": [b"*"], "patterns": [compile_pattern("bar")]},
-         {"Allow-Origin": "*"}),
+        (
+            "the list before the expressions",
+            {"origins": [b"*"], "patterns": [compile_pattern("bar")]},
+            {"Allow-Origin": "*"},
+        ),
         ("methods", {"allow_methods": [b"GET", b"PUT"]}, {"Allow-Methods": "GET,PUT"}),
         ("any method", {"allow_methods": [b"*"]}, {"Allow-Methods": "*"}),
-        ("any method, with credentials", {"allow_methods": [b"*"], "credentials": True},
-         {"Allow-Credentials": "true", "Allow-Methods": "GET"}),
+        (
+            "any method, with credentials",
+            {"allow_methods": [b"*"], "credentials": True},
+            {"Allow-Credentials": "true", "Allow-Methods": "GET"},
+        ),
         ("headers", {"allow_headers": [b"origin", b"X-A"]}, {"Allow-Headers": "origin,X-A"}),
         ("any header", {"allow_headers": [b"*"]}, {"Allow-Headers": "*"}),
-        ("any header, with credentials, none asked for", {"allow_headers": [b"*"], "credentials": True},
-         {"Allow-Credentials": "true"}),
+        (
+            "any header, with credentials, none asked for",
+            {"allow_headers": [b"*"], "credentials": True},
+            {"Allow-Credentials": "true"},
+        ),
         ("exposed headers", {"expose_headers": [b"A", b"B"]}, {"Expose-Headers": "A,B"}),
-        ("all exposed, with credentials", {"expose_headers": [b"*"], "credentials": True},
-         {"Allow-Credentials": "true"}),
+        (
+            "all exposed, with credentials",
+            {"expose_headers": [b"*"], "credentials": True},
+            {"Allow-Credentials": "true"},
+        ),
         ("an age of zero is sent", {"max_age": 0}, {"Max-Age": "0"}),
         ("a negative one too", {"max_age": -1}, {"Max-Age": "-1"}),
         ("only Vary is wanted", {"vary": True}, {}),
     ],
-)  # fmt: skip
+)
 def test_preflight(description, options, expected):
     assert preflight(Cors("cors@file", **options)) == expected
 
@@ -157,32 +183,78 @@ def test_no_preflight(description, method, fields):
 @pytest.mark.parametrize(
     ("description", "options", "origin", "sent", "expected"),
     [
-        ("an origin of the list", {"origins": [b"http://a"]}, "http://a", "",
-         [(b"Access-Control-Allow-Origin", b"http://a")]),
+        (
+            "an origin of the list",
+            {"origins": [b"http://a"]},
+            "http://a",
+            "",
+            [(b"Access-Control-Allow-Origin", b"http://a")],
+        ),
         ("another", {"origins": [b"http://a"]}, "http://b", "", []),
-        ("another: what the server says stays", {"origins": [b"http://a"]}, "http://b",
-         "Access-Control-Allow-Origin: x\r\n", [(b"Access-Control-Allow-Origin", b"x")]),
-        ("what the server says is replaced", {"origins": [b"*"]}, "http://b", "Access-Control-Allow-Origin: x\r\n",
-         [(b"Access-Control-Allow-Origin", b"*")]),
+        (
+            "another: what the server says stays",
+            {"origins": [b"http://a"]},
+            "http://b",
+            "Access-Control-Allow-Origin: x\r\n",
+            [(b"Access-Control-Allow-Origin", b"x")],
+        ),
+        (
+            "what the server says is replaced",
+            {"origins": [b"*"]},
+            "http://b",
+            "Access-Control-Allow-Origin: x\r\n",
+            [(b"Access-Control-Allow-Origin", b"*")],
+        ),
         ("any origin, none sent", {"origins": [b"*"]}, None, "", [(b"Access-Control-Allow-Origin", b"*")]),
-        ("any origin, with credentials", {"origins": [b"*"], "credentials": True}, "http://b", "",
-         [(b"Access-Control-Allow-Origin", b"http://b"), (b"Access-Control-Allow-Credentials", b"true")]),
-        ("an expression", {"patterns": [compile_pattern("^http://[ab]$")]}, "http://b", "",
-         [(b"Access-Control-Allow-Origin", b"http://b")]),
-        ("exposed headers", {"expose_headers": [b"A", b"B"]}, None, "Access-Control-Expose-Headers: C\r\n",
-         [(b"Access-Control-Expose-Headers", b"A,B")]),
+        (
+            "any origin, with credentials",
+            {"origins": [b"*"], "credentials": True},
+            "http://b",
+            "",
+            [(b"Access-Control-Allow-Origin", b"http://b"), (b"Access-Control-Allow-Credentials", b"true")],
+        ),
+        (
+            "an expression",
+            {"patterns": [compile_pattern("^http://[ab]$")]},
+            "http://b",
+            "",
+            [(b"Access-Control-Allow-Origin", b"http://b")],
+        ),
+        (
+            "exposed headers",
+            {"expose_headers": [b"A", b"B"]},
+            None,
+            "Access-Control-Expose-Headers: C\r\n",
+            [(b"Access-Control-Expose-Headers", b"A,B")],
+        ),
         ("all exposed", {"expose_headers": [b"*"]}, None, "", [(b"Access-Control-Expose-Headers", b"*")]),
-        ("all exposed, with credentials", {"expose_headers": [b"*"], "credentials": True}, None, "",
-         [(b"Access-Control-Allow-Credentials", b"true")]),
-        ("methods and headers are for preflights", {"allow_methods": [b"PUT"], "allow_headers": [b"A"], "max_age": 1},
-         "http://a", "", []),
+        (
+            "all exposed, with credentials",
+            {"expose_headers": [b"*"], "credentials": True},
+            None,
+            "",
+            [(b"Access-Control-Allow-Credentials", b"true")],
+        ),
+        (
+            "methods and headers are for preflights",
+            {"allow_methods": [b"PUT"], "allow_headers": [b"A"], "max_age": 1},
+            "http://a",
+            "",
+            [],
+        ),
         ("Vary", {"vary": True}, None, "", [(b"Vary", b"Origin")]),
         ("Vary that is there", {"vary": True}, None, "Vary: Accept\r\n", [(b"Vary", b"Accept,Origin")]),
         ("Vary with Origin alone", {"vary": True}, None, "Vary: Origin\r\n", [(b"Vary", b"Origin")]),
-        ("Vary with Origin and more", {"vary": True}, None, "Vary: Origin, A\r\n", [(b"Vary", b"Origin, A,Origin")]),
+        (
+            "Vary with Origin and more",
+            {"vary": True},
+            None,
+            "Vary: Origin, A\r\n",
+            [(b"Vary", b"Origin, A,Origin")],
+        ),
         ("two lines of Vary", {"vary": True}, None, "Vary: A\r\nVary: B\r\n", [(b"Vary", b"A,B,Origin")]),
     ],
-)  # fmt: skip
+)
 def test_answers_for_other_origins(description, options, origin, sent, expected):
     request = request_for(f"Origin: {origin}\r\n" if origin else "")
     assert answered(Cors("cors@file", **options), sent, request) == expected
@@ -209,10 +281,16 @@ def test_security_fields_replace_those_of_the_server():
         ("over nothing", {}, "", False, False),
         ("forced", {"force_sts": True}, "", False, True),
         ("said by a proxy", {"proxy_headers": [(b"X-Proto", b"https")]}, "x-proto: https\r\n", False, True),
-        ("a proxy says something else", {"proxy_headers": [(b"X-Proto", b"https")]}, "X-Proto: HTTPS\r\n", False, False),
+        (
+            "a proxy says something else",
+            {"proxy_headers": [(b"X-Proto", b"https")]},
+            "X-Proto: HTTPS\r\n",
+            False,
+            False,
+        ),
         ("a proxy says nothing", {"proxy_headers": [(b"X-Proto", b"https")]}, "", False, False),
     ],
-)  # fmt: skip
+)
 def test_strict_transport_security(description, options, fields, is_tls, expected):
     step = SecurityHeaders("h@file", sts=b"max-age=1", public_key=b"pin", **options)
     got = answered(step, request=request_for(fields, is_tls=is_tls))

@@ -160,6 +160,8 @@ def _field_mistakes(path: tuple[str, ...], name: str, value: str, unfit: str) ->
     """Yield what makes a field unfit to be sent (RFC 9110, 5.1 and 5.5)."""
     if not name or not _TOKEN.issuperset(name):
         yield path, f'"{name}" is not the name of a header field'
+    if name.lower() in ("content-length", "transfer-encoding"):
+        yield path, f"{name} belongs to the proxy: it tells where the body ends; remove it"
     if any(character in value for character in unfit):
         yield path, "the value holds a line break or a zero byte, which no header field may"
 
@@ -184,10 +186,10 @@ class IPStrategy(Section, frozen=True):
 
 
 def status_code(text: str) -> int:
-    """Read the code of an HTTP status that has a name."""
+    """Read the code of an HTTP status that has a name and can be an answer."""
     code = integer(text)
-    if code not in HTTPStatus._value2member_map_:
-        raise ValueError(f"{text} is not the code of a known HTTP status")
+    if code not in HTTPStatus._value2member_map_ or code < 200:
+        raise ValueError(f"{text} is not the code of a known HTTP status from 200 to 599")
     return code
 
 
