@@ -222,7 +222,9 @@ class Supervisor:
         """Let the workers finish, and tell what they did in their lives."""
         await self._workers.drain()
         if self._workers.aborted:
-            log.warning("%d connections were cut when the grace time was over", self._workers.aborted)
+            cut = self._workers.aborted
+            were = "connection was" if cut == 1 else "connections were"
+            log.warning("%d %s cut when the grace time was over", cut, were)
         names = self._workers.counters
         totals = dict(zip(names, self._shared.totals(len(names)), strict=True))
         told = {name: totals[name] for name in TOTALS if name in totals}

@@ -99,7 +99,10 @@ class Slot:
 
     def clear(self) -> None:
         """Forget the process that was there."""
-        self.sent: tuple[int, Configuration] | None = None
+        self.base: Configuration | None = None
+        """What the worker has, or will have when it has applied what it was sent; None: nobody can say."""
+
+        self.sent = 0
         self.applied = 0
         self.is_ready = False
         self.ended = asyncio.Event()
@@ -107,7 +110,7 @@ class Slot:
     @property
     def is_idle(self) -> bool:
         """Whether the worker has applied what it was sent."""
-        return self.is_ready and self.sent is not None and self.sent[0] == self.applied
+        return self.is_ready and self.sent == self.applied
 
     @property
     def name(self) -> str:
@@ -292,6 +295,8 @@ class Workers:
         slot.applied = message.generation
         if slot.is_ready or not self._has_started:  # a successor reports everything as added: no reload
             self._reloads.report(message)
+        if message.error:
+            slot.base = None
         self._tell_reloads()
         if slot.is_idle and slot.applied != self._newest[0]:
             self._send_newest(slot)
@@ -321,17 +326,17 @@ class Workers:
     def _send_newest(self, slot: Slot) -> None:
         """Send the newest configuration: whole to a new worker, else what differs from what it has."""
         assert slot.pipe is not None
-        base = slot.sent[0] if slot.sent is not None else 0
-        if base not in self._frames:
-            self._frames[base] = self._frame_from(slot.sent)
-        slot.sent = self._newest
-        slot.pipe.send_frame(self._frames[base])
+        known = slot.sent if slot.base is not None else 0
+        if known not in self._frames:
+            self._frames[known] = self._frame_from(slot.base)
+        slot.sent, slot.base = self._newest
+        slot.pipe.send_frame(self._frames[known])
 
-    def _frame_from(self, base: tuple[int, Configuration] | None) -> bytes:
+    def _frame_from(self, base: Configuration | None) -> bytes:
         generation, configuration = self._newest
         if base is None:
             return frame(State(generation, configuration))
-        return frame(Change(generation, delta.difference(base[1], configuration)))
+        return frame(Change(generation, delta.difference(base, configuration)))
 
     def _tell_reloads(self) -> None:
         """Log every reload that all workers which live have come to."""
@@ -341,7 +346,7 @@ class Workers:
 
     def _tell_slow(self, generation: int) -> None:
         for slot in self._slots:
-            if slot.is_ready and slot.applied < generation <= self._newest[0] and slot.sent is not None:
+            if slot.is_ready and slot.applied < generation <= self._newest[0]:
                 told = fields(generation=generation)
                 log.warning("%s has not applied the configuration yet", slot.name, extra=told)
 

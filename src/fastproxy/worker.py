@@ -1,0 +1,209 @@
+"""The program of a worker: serves connections, and does what the supervisor says through the pipe.
+
+Started by `workers` and nobody else: `python -m fastproxy.worker <descriptor of its end of the pipe>`. It
+imports loop, pipe, regular expressions and the core, and nothing that reads documents.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable
+
+from . import loops
+from .build.draft import Failure as Broken
+from .build.runtime import NOUNS
+from .listeners import COUNTERS, Listener, listeners_of
+from .observe import log as process_log
+from .pipe import (
+    Abort,
+    Applied,
+    Change,
+    Closed,
+    Drain,
+    Drained,
+    Failure,
+    Message,
+    Pipe,
+    Ready,
+    Reopen,
+    Setup,
+    State,
+    ToWorker,
+)
+from .shared import Shared
+from .switcher import Switcher
+
+log = logging.getLogger(__name__)
+
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+"""Signals for the supervisor, which a terminal or a careless `kill` sends to all its processes."""
+
+GAUGES = ("open",)
+"""Counters of what there is now; the successor of a worker begins them at 0."""
+
+
+def main() -> None:
+    """Be a worker until the supervisor says otherwise."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    status = loops.run(_run(int(sys.argv[1])))
+    os._exit(status)  # giving back a large configuration piece by piece would take seconds
+
+
+async def _run(descriptor: int) -> int:
+    """Talk to the supervisor over the pipe until it is over; returns the exit status."""
+    loop = asyncio.get_running_loop()
+    worker = Worker()
+    loop.add_signal_handler(signal.SIGTERM, worker.drain)
+    loop.add_signal_handler(signal.SIGUSR1, process_log.reopen)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked by the supervisor until now
+    os.set_inheritable(descriptor, False)
+    await loop.create_unix_connection(lambda: worker.pipe, sock=socket.socket(fileno=descriptor))
+    return await worker.ended
+
+
+class Worker:
+    """One worker, from its first message to its end."""
+
+    def __init__(self) -> None:
+        self.pipe: Pipe[ToWorker] = Pipe(ToWorker, self._on_message, self._on_end)
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._switcher: Switcher
+        self._listeners: dict[str, Listener] = {}
+        self._sockets: list[socket.socket] = []
+        self._news: asyncio.Queue[State | Change] = asyncio.Queue()
+        self._is_serving = False
+        self._has_pipe = True
+        self._status: int | None = None
+        self._work: list[asyncio.Task[None]] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    def _on_message(self, message: ToWorker) -> None:
+        try:
+            self._take(message)
+        except Exception:
+            log.critical("the worker cannot go on", exc_info=True)
+            self._end(1)
+
+    def _take(self, message: ToWorker) -> None:
+        match message:
+            case Setup():
+                self._set_up(message)
+            case State() | Change():
+                self._news.put_nowait(message)
+            case Drain():
+                self.drain()
+            case Abort():
+                self._abort()
+            case Reopen():
+                process_log.reopen()
+
+    def _set_up(self, setup: Setup) -> None:
+        """Take what was inherited, and begin to wait for configurations."""
+        process_log.start(setup.static.log, always={"worker": setup.slot + 1})
+        for descriptor in (setup.shared, *setup.listeners.values()):
+            os.set_inheritable(descriptor, False)
+        sockets = {name: socket.socket(fileno=each) for name, each in setup.listeners.items()}
+        self._sockets = list(sockets.values())
+        self._switcher = Switcher(setup.static, owns_process=True)
+        counters = Shared.open(setup.shared).block(setup.slot)
+        for gauge in GAUGES:
+            counters.cast("q")[COUNTERS.index(gauge)] = 0
+        given = {name: [each] for name, each in sockets.items()}
+        self._listeners = listeners_of(setup.static, given, self._switcher.switch, counters)
+        self._work.append(asyncio.create_task(self._apply_all()))
+
+    # -- configurations --------------------------------------------------------------------------------------
+
+    async def _apply_all(self) -> None:
+        """Apply what comes, one after the other; begin to accept after the first."""
+        while True:
+            self._send(await self._applied(await self._news.get()))
+            if not self._is_serving and self._draining is None:
+                self._is_serving = True
+                await self._accept()
+
+    async def _applied(self, message: State | Change) -> Applied:
+        """Apply a configuration and return what came of it."""
+        news = message.configuration if isinstance(message, State) else message.delta
+        begun = time.perf_counter()
+        try:
+            made = await self._switcher.apply(news, message.generation)
+        except Exception as error:
+            log.exception("configuration %d cannot be built", message.generation)
+            milliseconds = (time.perf_counter() - begun) * 1000
+            return Applied(message.generation, milliseconds, error=repr(error))
+        return Applied(
+            made.generation, made.milliseconds, *made.counts, len(made.disabled), self._told(made.failures)
+        )
+
+    def _told(self, failures: Iterable[Broken]) -> tuple[Failure, ...]:
+        """Return what is to be told; what cannot be read its provider has told, with file and line."""
+        configured = self._switcher.runtime.configured
+        return tuple(
+            Failure(NOUNS[kind], name, reason)
+            for kind, name, reason in failures
+            if not isinstance(configured[kind].get(name), str)
+        )
+
+    async def _accept(self) -> None:
+        for listener in self._listeners.values():
+            await listener.start()
+        gc.collect()
+        gc.freeze()  # modules and the first configuration stay; no collection needs to look at them again
+        self._send(Ready(COUNTERS))
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Stop as the entry points' life cycle says, and end."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        told = [listener.drain(self._on_closed) for listener in self._listeners.values()]
+        cut = await asyncio.gather(*told)
+        self._send(Drained(sum(cut)))
+        self._end(0)
+
+    def _on_closed(self, entry_point: str) -> None:
+        self._send(Closed(entry_point))
+
+    def _abort(self) -> None:
+        for listener in self._listeners.values():
+            listener.abort()
+        self._end(0)
+
+    def _on_end(self) -> None:
+        """The pipe is closed: by us, or because the supervisor is gone. Then nobody is to be kept waiting."""
+        self._has_pipe = False
+        if self._status is not None:
+            self.ended.set_result(self._status)
+            return
+        log.error("the supervisor is gone; what runs may finish, and this worker ends")
+        for listener in self._listeners.values():
+            listener.stop_accepting()
+        for each in self._sockets:
+            each.close()  # so that another fastproxy can listen there
+        self.drain()
+
+    def _end(self, status: int) -> None:
+        """End, after what was sent has gone out."""
+        if self._status is None:
+            self._status = status
+            if self._has_pipe:
+                self.pipe.close()
+            else:
+                self.ended.set_result(status)
+
+    def _send(self, message: Message) -> None:
+        self.pipe.send(message)
+
+
+if __name__ == "__main__":
+    main()
