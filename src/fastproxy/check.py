@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .config.decode import plan_of, text_of
 from .config.document import decode, read_whole
-from .config.findings import Findings, Place, Where, nearest, unknown
+from .config.findings import Findings, Place, Where, nearest, shown_path, unknown
 from .config.sources import DYNAMIC_ROOTS, read_static
 from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
 from .config.texts import TEMPLATE, Format, Loaded, decoded, load
@@ -41,6 +41,9 @@ REFERENCES = (
 
 STATIC_ROOTS = plan_of(StaticConfiguration).names()
 
+PLUGINS = "fastproxy.plugins"
+"""The group of entry points in which packages offer their plugins."""
+
 NOT_YET = ("api", "dashboard", "ping", "prometheus", "rest", "acme-http", "noop")
 """Services of Traefik's provider `internal`."""
 
@@ -59,7 +62,7 @@ class Names(NamedTuple):
         if kind not in self.by_kind or not reference:
             return ""
         name, at, provider = reference.rpartition("@")
-        if not at or kind == "entry point":
+        if not at or kind in ("entry point", "plugin"):
             name, provider = reference, self.provider
         if provider != self.provider:
             return _foreign(kind, name, provider, self.provider)
@@ -145,6 +148,11 @@ class Document:
                 for where, text in texts_at(self.raw, "http", section, owner, *option):
                     if mistake := names.mistake(kind, text):
                         self._findings.error(where, mistake)
+        for owner in self.names("middlewares"):
+            where, plugins = _at(self.raw, "http", "middlewares", owner, "plugin")
+            for name in plugins if isinstance(plugins, dict) else ():
+                if mistake := names.mistake("plugin", name):
+                    self._findings.error((where, name, name), mistake, on_key=True)
 
     def find_duplicates(self, taken: dict[tuple[str, str], str]) -> None:
         """Look for names that earlier documents have. taken: whose each name is; is added to."""
@@ -234,23 +242,37 @@ def _loop(start: str, chains: Mapping[str, Sequence[str]]) -> list[str]:
     return []
 
 
+class Scope(NamedTuple):
+    """What a static configuration says about dynamic ones."""
+
+    entry_points: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
 def check_documents(
-    files: Iterable[tuple[str, bytes]],
-    provider: str = "file",
-    entry_points: Iterable[str] | None = None,
+    files: Iterable[tuple[str, bytes]], scope: Scope | None = None, provider: str = "file"
 ) -> list[Problem]:
     """Return every problem of the dynamic files of one provider: (name, content) each, in their order.
 
-    entry_points: None if they are not known; then references to them are not checked.
+    scope: None if no static configuration is known; then entry points and plugins are not looked up.
     """
     documents = [Document(source, data) for source, data in files]
+    return _problems_of(documents, names_of(documents, scope, provider))
+
+
+def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) -> Names:
+    """Return what these documents declare, and what the static configuration does."""
     by_kind: dict[str, Iterable[str]] = {
         kind: {name for each in documents for name in each.names(section)}
         for section, kind in SECTIONS.items()
     }
-    if entry_points is not None:
-        by_kind["entry point"] = set(entry_points)
-    names = Names(provider, by_kind)
+    if scope is not None:
+        by_kind |= {"entry point": set(scope.entry_points), "plugin": set(scope.plugins)}
+    return Names(provider, by_kind)
+
+
+def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
     chains = {name: members for each in reversed(documents) for name, members in each.chains().items()}
     taken: dict[tuple[str, str], str] = {}
     for each in documents:
@@ -271,13 +293,6 @@ class Checked(NamedTuple):
     problems: list[Problem]
 
 
-class Scope(NamedTuple):
-    """What a static configuration says about dynamic ones."""
-
-    entry_points: list[str] | None
-    files: list[str]
-
-
 def check_all(flags: Sequence[str], environ: Mapping[str, str], more: Sequence[str] = ()) -> Checked:
     """Check the static configuration that the daemon would read, and the dynamic files that it names.
 
@@ -285,45 +300,78 @@ def check_all(flags: Sequence[str], environ: Mapping[str, str], more: Sequence[s
     """
     reading = read_static(flags, environ)
     made = reading.configuration
-    scope = _scope(made) if made else _scope_of_raw(_raw_of(reading.source))
-    names = list(more) or scope.files
-    dynamic = _check_dynamic(names, scope.entry_points)
-    return Checked([reading.source, *names], [*reading.problems, *dynamic])
+    scope = _scope(made) if made else _scope_of_raw(_loaded(reading.source)[0])
+    files = list(more) or list(scope.files)
+    documents, unreadable = _read(files)
+    names = names_of(documents, scope, "file")
+    static = sorted([*reading.problems, *_static_references(reading.source, names)])
+    return Checked([reading.source, *files], [*static, *unreadable, *_problems_of(documents, names)])
 
 
-def check_files(names: Sequence[str]) -> Checked:
+def check_files(files: Sequence[str]) -> Checked:
     """Check files that are static or dynamic: their sections tell."""
-    dynamic = [name for name in names if not _is_static(_raw_of(name))]
-    problems = []
-    for name in names:
-        if name not in dynamic:
-            problems += check_all([f"--configFile={name}"], {}).problems
-    return Checked(list(names), [*problems, *_check_dynamic(dynamic, None)])
+    static = [file for file in files if _is_static(_loaded(file)[0])]
+    found = [problem for file in static for problem in check_all([f"--configFile={file}"], {}).problems]
+    documents, unreadable = _read([file for file in files if file not in static])
+    return Checked(
+        list(files), [*found, *unreadable, *_problems_of(documents, names_of(documents, None, "file"))]
+    )
 
 
-def _check_dynamic(names: Sequence[str], entry_points: list[str] | None) -> list[Problem]:
-    files, unreadable = [], []
-    for name in names:
+def _read(files: Iterable[str]) -> tuple[list[Document], list[Problem]]:
+    """Return the dynamic files that can be read, and a problem for each that cannot."""
+    documents, unreadable = [], []
+    for name in files:
         try:
-            files.append((name, Path(name).read_bytes()))
+            documents.append(Document(name, Path(name).read_bytes()))
         except OSError as error:
-            unreadable.append(
-                Problem(source=name, message=f"cannot be read: {(error.strerror or '').lower()}")
-            )
-    return [*unreadable, *check_documents(files, entry_points=entry_points)]
+            reason = (error.strerror or str(error)).lower()
+            unreadable.append(Problem(source=name, message=f"cannot be read: {reason}"))
+    return documents, unreadable
+
+
+def _static_references(source: str, names: Names) -> Iterator[Problem]:
+    """Yield the middlewares of entry points that are not there; only a file tells where it names them."""
+    raw, locate = _loaded(source)
+    for point in _at(raw, "entryPoints")[1] or {}:
+        for where, name in texts_at(raw, "entryPoints", point, "http", "middlewares"):
+            if mistake := names.mistake("middleware", name):
+                place = locate(_written(where), False)
+                yield Problem(
+                    source=place.source,
+                    line=place.line,
+                    column=place.column,
+                    path=shown_path(where),
+                    message=mistake,
+                )
 
 
 def _scope(made: StaticConfiguration) -> Scope:
     provider = made.providers.file
-    return Scope(list(made.entry_points), dynamic_files(provider) if provider else [])
+    return Scope(
+        tuple(made.entry_points),
+        (*made.core.plugins, *installed_plugins()),
+        tuple(dynamic_files(provider) if provider else ()),
+    )
 
 
 def _scope_of_raw(raw: Any) -> Scope:
     """Return what can be seen of a static configuration that has mistakes."""
-    points = _at(raw, "entryPoints")[1]
+    points, plugins = (_at(raw, *path)[1] for path in (("entryPoints",), ("core", "plugins")))
     named = (text_of(_at(raw, "providers", "file", name)[1]) or "" for name in ("filename", "directory"))
     provider = FileProvider(filename=next(named), directory=next(named))
-    return Scope(list(points) if isinstance(points, dict) else None, dynamic_files(provider))
+    return Scope(
+        tuple(points) if isinstance(points, dict) else (),
+        (*(plugins if isinstance(plugins, dict) else ()), *installed_plugins()),
+        tuple(dynamic_files(provider)),
+    )
+
+
+def installed_plugins() -> list[str]:
+    """Return the names of the plugins that installed packages offer. None of them is loaded."""
+    from importlib.metadata import entry_points  # slow to import, and only a static configuration asks
+
+    return sorted(point.name for point in entry_points(group=PLUGINS))
 
 
 def dynamic_files(provider: FileProvider) -> list[str]:
@@ -334,13 +382,17 @@ def dynamic_files(provider: FileProvider) -> list[str]:
     return sorted(map(str, found))
 
 
-def _raw_of(name: str) -> Any:
-    """Return what a file says before anybody decodes it; {} for one that cannot be read."""
+def _loaded(name: str) -> Loaded:
+    """Return what a file says before anybody decodes it; nothing for one that cannot be read."""
+    nothing = Loaded({}, lambda path, on_key: Place(name))
     try:
         text = decoded(Path(name).read_bytes(), name, Findings())
     except OSError:
-        return {}
-    return load(text, name, Findings()).raw or {} if text is not None and Format.of(name) else {}
+        return nothing
+    if text is None or Format.of(name) is None:
+        return nothing
+    loaded = load(text, name, Findings())
+    return loaded if loaded.raw is not None else nothing
 
 
 def _is_static(raw: Any) -> bool:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fastproxy.check import check_documents, check_files
+from fastproxy.check import Scope, check_documents, check_files
 from fastproxy.cli import main
 
 GOOD = """\
@@ -31,6 +31,8 @@ http:
     all:
       chain: {middlewares: "strip"}
 """
+
+WEB = Scope(("web",))
 
 MISTAKES = """\
 http:
@@ -63,12 +65,12 @@ def found(text, name="dynamic.yml", **known):
 
 
 def test_a_good_document_has_no_problem():
-    assert found(GOOD, entry_points=["web"]) == []
+    assert found(GOOD, scope=WEB) == []
 
 
 def test_every_mistake_of_one_document_is_told():
     """More than one mistake in one router, and a broken router beside one that others refer to."""
-    assert found(MISTAKES, entry_points=["web", "admin"]) == [
+    assert found(MISTAKES, scope=Scope(("web", "admin"))) == [
         "dynamic.yml:4:37: http.routers.shop.rule: unsupported function: PathPrefx; did you mean PathPrefix?",
         'dynamic.yml:5:16: http.routers.shop.service: unknown service "shp"; did you mean shop?',
         'dynamic.yml:8:11: http.routers.shop.middlewares[1]: unknown middleware "auth"; known: strip',
@@ -122,6 +124,21 @@ def test_references_to_transports(transport, message):
     problems = found(GOOD.replace("serversTransport: slow", f"serversTransport: {transport}"))
     where = "dynamic.yml:12:27: http.services.shop.loadBalancer.serversTransport"
     assert problems == ([f"{where}: {message}"] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("scope", "problems"),
+    [
+        (None, []),
+        (Scope(("web",), ("keys",)), []),
+        (
+            Scope(("web",), ("keyz",)),
+            ['dynamic.yml:1:37: http.middlewares.own.plugin.keys: unknown plugin "keys"; did you mean keyz?'],
+        ),
+    ],
+)
+def test_references_to_plugins(scope, problems):
+    assert found("http: {middlewares: {own: {plugin: {keys: {}}}}}", scope=scope) == problems
 
 
 def test_entry_points_are_not_checked_when_they_are_not_known():
@@ -227,7 +244,7 @@ def test_a_named_file_and_its_mistakes(folder, capsys):
     (folder / "dynamic.yml").write_text(MISTAKES)
     assert main(["check", "--configFile=my.yml"]) == 1
     out, err = capsys.readouterr()
-    assert out.splitlines() == found(MISTAKES, entry_points=["web"])
+    assert out.splitlines() == found(MISTAKES, scope=WEB)
     assert err == "7 errors, 0 warnings in my.yml, dynamic.yml\n"
 
 
@@ -280,6 +297,17 @@ def test_files_on_the_command_line_are_static_or_dynamic(folder):
 def test_a_file_that_is_not_there(folder, capsys):
     assert main(["check", "nowhere.yml"]) == 1
     assert capsys.readouterr().out == "nowhere.yml: cannot be read: no such file or directory\n"
+
+
+def test_middlewares_of_entry_points(folder, capsys):
+    static = "entryPoints: {web: {address: ':0', http: {middlewares: [strip@file, strp@file]}}}\n"
+    (folder / "fastproxy.yml").write_text(static + "providers: {file: {filename: dynamic.yml}}\n")
+    (folder / "dynamic.yml").write_text(GOOD)
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out == (
+        "fastproxy.yml:1:69: entryPoints.web.http.middlewares[1]: "
+        'unknown middleware "strp"; did you mean strip?\n'
+    )
 
 
 def test_a_warning_alone_is_no_failure(folder, capsys):
