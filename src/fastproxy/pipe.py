@@ -68,8 +68,8 @@ ToWorker = Setup | State | Change | Drain | Abort | Reopen
 # --- to the supervisor --------------------------------------------------------------------------------------
 
 
-class Failure(Message, frozen=True):
-    """An object that is disabled since this configuration, or for another reason than before."""
+class Trouble(Message, frozen=True):
+    """What is wrong with an object since this configuration: why it is disabled, or a warning."""
 
     kind: str
     """`router`, `service`, `middleware`, `serversTransport`."""
@@ -91,7 +91,12 @@ class Applied(Message, frozen=True):
     disabled: int = 0
     """Objects that are disabled now, also those that were before."""
 
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[Trouble, ...] = ()
+    """Objects that are disabled and were not, or for another reason."""
+
+    warnings: tuple[Trouble, ...] = ()
+    """Objects that serve, but not quite as they are written."""
+
     error: str = ""
 
 

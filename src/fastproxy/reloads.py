@@ -43,3 +43,5 @@ def _tell(reports: list[Applied], workers: int) -> None:
     log.info("configuration serves: %s, in %.0f ms", counts, slowest, extra=told)
     for each in first.failures:
         log.error("%s %s is disabled: %s", each.kind, each.name, each.reason)
+    for each in first.warnings:
+        log.warning("%s %s: %s", each.kind, each.name, each.reason)

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterable
 
 from . import loops
-from .build.draft import Failure as Broken
-from .build.runtime import NOUNS
+from .build.draft import Failure
+from .build.runtime import NOUNS, ROUTERS
 from .listeners import COUNTERS, Listener, listeners_of
 from .observe import log as process_log
 from .pipe import (
@@ -26,7 +26,6 @@ from .pipe import (
     Closed,
     Drain,
     Drained,
-    Failure,
     Message,
     Pipe,
     Ready,
@@ -34,6 +33,7 @@ from .pipe import (
     Setup,
     State,
     ToWorker,
+    Trouble,
 )
 from .shared import Shared
 from .switcher import Switcher
@@ -76,6 +76,7 @@ class Worker:
         self._switcher: Switcher
         self._listeners: dict[str, Listener] = {}
         self._sockets: list[socket.socket] = []
+        self._warned: dict[str, tuple[str, ...]] = {}
         self._news: asyncio.Queue[State | Change] = asyncio.Queue()
         self._is_serving = False
         self._has_pipe = True
@@ -138,17 +139,26 @@ class Worker:
             log.exception("configuration %d cannot be built", message.generation)
             milliseconds = (time.perf_counter() - begun) * 1000
             return Applied(message.generation, milliseconds, error=repr(error))
-        return Applied(
-            made.generation, made.milliseconds, *made.counts, len(made.disabled), self._told(made.failures)
-        )
+        failures, warnings = self._failures(made.failures), self._warnings()
+        counts = (*made.counts, len(made.disabled))
+        return Applied(made.generation, made.milliseconds, *counts, failures=failures, warnings=warnings)
 
-    def _told(self, failures: Iterable[Broken]) -> tuple[Failure, ...]:
+    def _failures(self, failures: Iterable[Failure]) -> tuple[Trouble, ...]:
         """Return what is to be told; what cannot be read its provider has told, with file and line."""
         configured = self._switcher.runtime.configured
         return tuple(
-            Failure(NOUNS[kind], name, reason)
+            Trouble(NOUNS[kind], name, reason)
             for kind, name, reason in failures
             if not isinstance(configured[kind].get(name), str)
+        )
+
+    def _warnings(self) -> tuple[Trouble, ...]:
+        """Return the warnings that were not there before."""
+        before, self._warned = self._warned, dict(self._switcher.runtime.warnings)
+        return tuple(
+            Trouble(NOUNS[ROUTERS], name, "; ".join(told))
+            for name, told in self._warned.items()
+            if before.get(name) != told
         )
 
     async def _accept(self) -> None:

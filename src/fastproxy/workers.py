@@ -300,6 +300,8 @@ class Workers:
         self._tell_reloads()
         if slot.is_idle and slot.applied != self._newest[0]:
             self._send_newest(slot)
+        elif all(each.is_idle for each in self._slots):
+            self._frames.clear()  # a large configuration is not kept twice; a successor's is made anew
 
     def _on_ready(self, slot: Slot, message: Ready) -> None:
         slot.is_ready = True

@@ -20,7 +20,6 @@ from fastproxy.pipe import (
     Closed,
     Drain,
     Drained,
-    Failure,
     Frames,
     Message,
     Ready,
@@ -28,6 +27,7 @@ from fastproxy.pipe import (
     Setup,
     State,
     ToWorker,
+    Trouble,
     frame,
 )
 
@@ -90,10 +90,10 @@ class StandIn:
             while name.startswith("wait-") and not os.path.exists(name.removeprefix("wait-")):
                 time.sleep(0.001)
         disabled = [name for name in routers if name.startswith("disabled")]
-        failures = tuple(Failure("router", name, "no service") for name in disabled)
+        failures = tuple(Trouble("router", name, "no service") for name in disabled)
         error = "no memory" if "break" in routers else ""
         self.configuration, self.generation = configuration, generation
-        self.send(Applied(generation, 1.5, len(routers), 0, 0, len(disabled), failures, error))
+        self.send(Applied(generation, 1.5, len(routers), 0, 0, len(disabled), failures, error=error))
         if not self.is_ready:
             self.is_ready = True
             self.send(Ready(counters=("requests",)))

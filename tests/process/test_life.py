@@ -137,6 +137,16 @@ def test_a_broken_router_disables_itself_and_the_rest_serves(start, backend):
     assert len(proxy.matches("odd")) == 1
 
 
+def test_a_router_on_an_unknown_entry_point_is_warned_of_once(start, tmp_path, backend):
+    text = routes(backend).replace("service: all}", "service: all, entryPoints: [web, wbe]}")
+    proxy = start(dynamic=text).ready()
+    proxy.until("WRN router all@file: .*wbe")
+    write(tmp_path, text.replace("  routers:\n", "  routers:\n    b: {rule: Host(`b`), service: all}\n"))
+    proxy.until(SERVES, 2)
+    assert proxy.get() == 200
+    assert len(proxy.matches("wbe")) == 1
+
+
 def test_a_stop_while_it_starts(start):
     proxy = start()
     wait_for(proxy.workers)
