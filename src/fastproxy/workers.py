@@ -298,10 +298,7 @@ class Workers:
         if message.error:
             slot.base = None
         self._tell_reloads()
-        if slot.is_idle and slot.applied != self._newest[0]:
-            self._send_newest(slot)
-        elif all(each.is_idle for each in self._slots):
-            self._frames.clear()  # a large configuration is not kept twice; a successor's is made anew
+        self._feed(slot)
 
     def _on_ready(self, slot: Slot, message: Ready) -> None:
         slot.is_ready = True
@@ -312,8 +309,7 @@ class Workers:
         elif slot.deaths:
             told = fields(generation=slot.applied)
             log.info("%s serves in place of the one that died", slot.name, extra=told)
-        if slot.is_idle and slot.applied != self._newest[0]:
-            self._send_newest(slot)
+        self._feed(slot)
 
     def _on_closed(self, slot: Slot, message: Closed) -> None:
         """Close a socket on which nobody accepts any more, so that new clients are refused at once."""
@@ -324,6 +320,13 @@ class Workers:
             listener.close()
 
     # -- configurations --------------------------------------------------------------------------------------
+
+    def _feed(self, slot: Slot) -> None:
+        """Send the newest configuration to a worker that has done with another."""
+        if slot.is_idle and slot.applied != self._newest[0]:
+            self._send_newest(slot)
+        elif all(each.is_idle for each in self._slots):
+            self._frames.clear()  # a large configuration is not kept twice; a successor's is made anew
 
     def _send_newest(self, slot: Slot) -> None:
         """Send the newest configuration: whole to a new worker, else what differs from what it has."""
