@@ -205,7 +205,7 @@ class Supervisor:
             log.warning("%s again: every connection is closed now", number.name)
             self._aborting = asyncio.ensure_future(self._workers.abort())
         else:
-            log.info("%s: no new connections, those that are open may finish", number.name)
+            log.info("%s: stopping, connections that are open may finish", number.name)
             self._asked_to_stop.set()
 
     def _on_reload(self) -> None:

@@ -20,7 +20,7 @@ entryPoints:
   web:
     address: 127.0.0.1:0
     transport:
-      lifeCycle: {{graceTimeOut: {grace}}}
+      lifeCycle: {{requestAcceptGraceTimeout: {accept}, graceTimeOut: {grace}}}
 providers:
   providersThrottleDuration: 0
   file: {{filename: dynamic.yml, watch: {watch}}}

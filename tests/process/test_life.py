@@ -24,8 +24,8 @@ def start(tmp_path, backend):
     """Return a function that writes the files and starts a fastproxy with them."""
     started = []
 
-    def start(*, workers=2, grace="10s", watch="true", log="", dynamic=None, static=None):
-        values = {"workers": workers, "grace": grace, "watch": watch, "log": log}
+    def start(*, dynamic=None, static=None, **changes):
+        values = {"workers": 2, "accept": "0s", "grace": "10s", "watch": "true", "log": "", **changes}
         (tmp_path / "fastproxy.yml").write_text(static or STATIC.format(**values))
         write(tmp_path, dynamic if dynamic is not None else routes(backend))
         started.append(Fastproxy(["--configFile=fastproxy.yml"], tmp_path))
@@ -61,7 +61,7 @@ def test_it_starts_serves_and_stops(start):
         re.search("INF configuration serves: 2 added, .*", proxy.lines[2])[0],
         f"INF entry point web listens on 127.0.0.1:{proxy.port}",
         "INF fastproxy is ready",
-        "INF SIGTERM: no new connections, those that are open may finish",
+        "INF SIGTERM: stopping, connections that are open may finish",
         "INF fastproxy has stopped requests=20 refused=0 2xx=20 3xx=0 4xx=0 5xx=0 gone=0 "
         "bytes_in=0 bytes_out=40",
     ]
@@ -293,10 +293,21 @@ def test_a_second_signal_ends_at_once(start, backend):
     request = Request(proxy.port, "/slow")
     assert backend.asked.get(timeout=10) == "/slow"
     proxy.signal(signal.SIGTERM)
-    proxy.until("SIGTERM: no new connections")
+    proxy.until("SIGTERM: stopping")
     proxy.signal(signal.SIGTERM)
     assert request.status() == 0
     assert proxy.wait() == 0
+
+
+def test_it_goes_on_accepting_for_a_while_if_it_is_told_to(start):
+    """So that a load balancer before it has the time to notice."""
+    proxy = start(accept="10m").ready()
+    proxy.signal(signal.SIGTERM)
+    proxy.until("SIGTERM: ")
+    assert [proxy.get() for _ in range(10)] == [200] * 10
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert proxy.is_refused()
 
 
 def test_an_idle_connection_does_not_hold_up_the_end(start):
@@ -315,7 +326,7 @@ def test_a_signal_to_the_whole_group_is_one_to_the_supervisor(start, backend, nu
     request = Request(proxy.port, "/slow")
     assert backend.asked.get(timeout=10) == "/slow"
     os.killpg(proxy.process.pid, number)
-    proxy.until(f"{number.name}: no new connections")
+    proxy.until(f"{number.name}: stopping")
     backend.release.set()
     assert request.status() == 200
     assert proxy.wait() == 0
