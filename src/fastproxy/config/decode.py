@@ -83,16 +83,19 @@ def _choosing(words: tuple[str, ...], choice: Choice) -> Reader:
 
     def read(value: Any, where: Where, findings: Findings) -> Any:
         text = text_of(value)
-        word = known.get((text or "").lower())
-        if word is not None and text is not None:
+        if text is None:
+            findings.error(where, f"{kind_of(value)} where a single value is expected")
+            return REFUSED
+        word = known.get(text.lower())
+        if word is not None:
             return word
-        if choice.otherwise is not None and text is not None:
+        if choice.otherwise is not None:
             findings.warning(where, f"{_not_one_of(text, words)}; {choice.otherwise} is taken")
             return choice.otherwise
-        if text is not None and text.lower() in not_yet:
+        if text.lower() in not_yet:
             findings.error(where, f'"{text}" is not supported yet; use {" or ".join(words)}')
         else:
-            findings.error(where, _not_one_of(text if text is not None else kind_of(value), words))
+            findings.error(where, _not_one_of(text, words))
         return REFUSED
 
     return read

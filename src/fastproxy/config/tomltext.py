@@ -25,9 +25,13 @@ def load(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         said = str(error)
         found = _POSITION.search(said)
-        mark = (int(found[1]), int(found[2])) if found and found[1] else (text.count("\n") + 1, 0)
+        mark = (int(found[1]), int(found[2])) if found and found[1] else _end_of(text)
         message = _POSITION.sub("", said)
         raise SyntaxProblem(f"not TOML: {message[:1].lower()}{message[1:]}", mark) from None
+
+
+def _end_of(text: str) -> Mark:
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
 class Places:

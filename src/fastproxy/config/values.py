@@ -203,8 +203,10 @@ def split_address(text: str) -> Address:
 def _listen_host(host: str, text: str) -> str:
     """Return the host of an address without brackets."""
     if host.startswith("[") and host.endswith("]"):
-        address, _, _zone = host[1:-1].partition("%")
-        ipaddress.IPv6Address(address)
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            raise ValueError(f'"{text}" has brackets round what is no IPv6 address') from None
         return host[1:-1]
     if ":" in host:
         raise ValueError(f'"{text}" has an IPv6 address without brackets; write "[{host}]:port"')
@@ -227,7 +229,7 @@ def network(text: str) -> str:
     """
     try:
         address, slash, bits = text.partition("/")
-        if slash and not (bits.isascii() and bits.isdigit()):
+        if "%" in text or (slash and not (bits.isascii() and bits.isdigit())):
             raise ValueError(text)
         ipaddress.ip_interface(text) if slash else ipaddress.ip_address(address)
     except ValueError:
