@@ -101,7 +101,7 @@ def test_the_named_file_wins(flags, empty_folder, tmp_path, monkeypatch):
             b"[log]\nlevel = 1\nnoColor = 3",
             [
                 'x.toml:2:9: log.level: warning: "1" is not one of TRACE, DEBUG, INFO, WARN, ERROR, FATAL, '
-                'PANIC; '
+                "PANIC; "
                 "ERROR is taken",
                 'x.toml:3:11: log.noColor: "3" is not a boolean; write true or false',
             ],
@@ -184,7 +184,7 @@ def test_forms_of_flags():
             ["--entryPoints.Web.adress=:80"],
             [
                 '--entryPoints.Web.adress: entryPoints.Web.adress: unknown option "adress"; did you mean '
-                'address?'
+                "address?"
             ],
         ),
         (

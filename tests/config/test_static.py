@@ -173,13 +173,13 @@ def test_default_entry_points(text, names):
         (
             "entryPoints: {web: {address: ':1', forwardedHeaders: {trustedIPs: [10.0.0.0/8, lan]}}}",
             's.yml:1:80: entryPoints.web.forwardedHeaders.trustedIPs[1]: "lan" is neither an IP address '
-            'nor a network; '
+            "nor a network; "
             "write 10.0.0.1, 10.0.0.0/8 or fd00::/8",
         ),
         (
             "entryPoints: {web: {address: ':1', http: {underscoreHeadersStrategy: drop}}}",
             's.yml:1:70: entryPoints.web.http.underscoreHeadersStrategy: "drop" is not one of keep, '
-            'delete, reject',
+            "delete, reject",
         ),
         (
             "entryPoints: {web: {address: ':1', http: {maxHeaderBytes: 0}}}",
@@ -194,7 +194,7 @@ def test_default_entry_points(text, names):
         (
             "providers: {precedence: [file, sky]}",
             's.yml:1:32: providers.precedence[1]: "sky" is not the name of a provider; there are '
-            'kubernetesgateway, '
+            "kubernetesgateway, "
             "kubernetescrd, kubernetes, kubernetesingressnginx, swarm, docker, file, redis, knative, consul, "
             "consulcatalog, nomad, etcd, ecs, http, zookeeper, rest",
         ),
@@ -208,7 +208,7 @@ def test_default_entry_points(text, names):
         (
             "core: {workers: two}",
             's.yml:1:17: core.workers: "two" is not a number of workers; write auto, or a whole number '
-            'from 1',
+            "from 1",
         ),
         (
             "core: {defaultRuleSyntax: v2}",

@@ -50,9 +50,7 @@ def read_named(reader: Reader, name: str, value: Any, where: Where, findings: Fi
     here: Where = (where, name, name)
     first, errors = len(findings.found), findings.errors
     if "@" in name:
-        findings.error(
-            here, f'"{name}" holds an @, which stands before the provider in references', on_key=True
-        )
+        findings.error(here, f'"{name}" holds an @, which only references may', on_key=True)
     made = reader(value, here, findings)
     if findings.errors == errors:
         return Named(name, made, "")
