@@ -325,7 +325,7 @@ def broken(section, body):
             "{loadBalancer: {responseForwarding: {flushInterval: 1 min}}}",
             "4:59",
             'loadBalancer.responseForwarding.flushInterval: "1 min" is not a duration; write "1m" or a '
-            'number of seconds',
+            "number of seconds",
         ),
         (
             "middlewares",
@@ -610,4 +610,13 @@ http:
         'write "http://host:port"',
         "d.yml:14:26: http.services.shop.loadBalancer.responseForwarding.flushInterval: "
         '"1 second" is not a duration; write "1s" or a number of seconds',
+    ]
+
+
+def test_messages_are_one_line():
+    _, told = read('http: {middlewares: {a: {ipAllowList: {sourceRange: ["x\\n\\e[31m"]}}}}')
+    assert told == [
+        'd.yml:1:54: http.middlewares.a.ipAllowList.sourceRange[0]: "x\\n\\x1b[31m" is neither an IP '
+        "address nor a "
+        "network; write 10.0.0.1, 10.0.0.0/8 or fd00::/8"
     ]

@@ -43,6 +43,13 @@ class Found(NamedTuple):
     place: Place | None = None
 
 
+def one_line(text: str) -> str:
+    """Return a text with escapes for line breaks and whatever else a terminal would not show as it is."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class Findings:
     """The mistakes of one reading, in the order in which they were met."""
 
@@ -57,14 +64,14 @@ class Findings:
         self, where: Where | None, message: str, *, on_key: bool = False, place: Place | None = None
     ) -> None:
         """Add a mistake. on_key: the key is wrong, not its value. place: where it stands, if known."""
-        self.found.append(Found(where, on_key, message, "error", place))
+        self.found.append(Found(where, on_key, one_line(message), "error", place))
         self.errors += 1
 
     def warning(
         self, where: Where | None, message: str, *, on_key: bool = False, place: Place | None = None
     ) -> None:
         """Add something that the user should know and that changes nothing."""
-        self.found.append(Found(where, on_key, message, "warning", place))
+        self.found.append(Found(where, on_key, one_line(message), "warning", place))
 
     def problems(self, locate: Locator) -> list[Problem]:
         """Return them with their places, sorted by place."""
@@ -98,7 +105,7 @@ def shown_path(where: Where | None, below: Where | None = None) -> str:
     while where is not None and where is not below:
         parts.append(f"[{where[1]}]" if isinstance(where[1], int) else f".{where[2]}")
         where = where[0]
-    return "".join(reversed(parts)).removeprefix(".")
+    return one_line("".join(reversed(parts)).removeprefix("."))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

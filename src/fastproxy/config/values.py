@@ -271,7 +271,7 @@ def server_url(text: str) -> str:
     if scheme in ("h2c", "ws", "wss"):
         raise ValueError(f'"{text}": {_scheme_advice(scheme)}')
     if scheme not in SERVER_SCHEMES:
-        raise ValueError(f'"{text}" has the scheme {scheme!r}; a server is http, https or unix')
+        raise ValueError(f'"{text}" has the scheme {scheme}; a server is http, https or unix')
     if scheme == "unix":
         return _unix_url(text, rest)
     if not _has_plain_host(text):
@@ -303,7 +303,7 @@ def _has_plain_host(text: str) -> bool:
 def _check_host(text: str) -> None:
     """Raise ValueError if the host or port of an http or https URL cannot be used."""
     if any(character <= " " or character == "\x7f" for character in text):
-        raise ValueError(f"{text!r} holds white space or a control character, which no URL may")
+        raise ValueError(f'"{text}" holds white space or a control character, which no URL may')
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

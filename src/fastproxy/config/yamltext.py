@@ -42,9 +42,10 @@ class _Composer(CParser):  # type: ignore[misc]
 def compose(text: str) -> Any:
     """Return the root node of the only document in `text`, or None if there is nothing in it.
 
-    Raises SyntaxProblem. The text holds no half surrogate pairs (nothing decoded from UTF-8 does).
+    Raises SyntaxProblem. The text holds no half surrogate pairs (nothing decoded from UTF-8 does). Its last
+    line is a line, also without a line break behind it.
     """
-    parser = _Composer(text)
+    parser = _Composer(text if text.endswith("\n") else f"{text}\n")
     try:
         return parser.get_single_node()
     except yaml.MarkedYAMLError as error:
