@@ -84,7 +84,7 @@ class Merger:
             for kind in KINDS:
                 now = self._merge_kind(provider, kind, configuration.table(kind))
                 known[provider, kind] = now
-                _collect(kind, now, tables[kind], warnings)
+                _collect(kind, provider, now, tables[kind], warnings)
                 for name, reason in configuration.broken.get(kind, {}).items():
                     broken[kind][qualified(name, provider)] = reason
         self._known = known
@@ -127,12 +127,23 @@ class Merger:
         return structs.replace(router, entry_points=(point,), middlewares=first + router.middlewares)
 
 
-def _collect(kind: str, known: Mapping[str, Known], table: dict[str, Any], warnings: list[str]) -> None:
+def _collect(
+    kind: str, provider: str, known: Mapping[str, Known], table: dict[str, Any], warnings: list[str]
+) -> None:
     """Put the objects of one provider into the table; a declared name goes before that of a copy."""
-    for each in known.values():
-        for name, made in each.made:
-            if table.setdefault(name, made) is not made:
-                warnings.append(f"{kind}.{name}: two routers have this name, one of them a copy; rename one")
+    copies = []
+    for declared, each in known.items():
+        if len(each.made) == 1:
+            table[each.made[0][0]] = each.made[0][1]
+        else:
+            copies += [(f"{declared}@{provider}", *named) for named in each.made]
+    for owner, name, made in copies:
+        if name not in table:
+            table[name] = made
+        else:
+            warnings.append(
+                f"{kind}.{name}: two routers have this name, one of them a copy of {owner}; rename one"
+            )
 
 
 def _is_model(point: EntryPoint) -> bool:
