@@ -376,9 +376,8 @@ def broken(section, body):
             "middlewares",
             "{headers: {}}",
             "4:8",
-            "headers: headers configuration not valid; set customRequestHeaders or customResponseHeaders",
+            "headers: headers configuration not valid; set at least one option, such as customRequestHeaders",
         ),
-        ("middlewares", "{headers: {frameDeny: true}}", "4:18", "headers.frameDeny: not supported yet"),
         (
             "middlewares",
             '{headers: {customRequestHeaders: {"X A": b}}}',
@@ -408,7 +407,7 @@ def broken(section, body):
             "middlewares",
             "{ipAllowList: {sourceRange: 10.0.0.1, rejectStatusCode: 799}}",
             "4:63",
-            "ipAllowList.rejectStatusCode: 799 is not the code of a known HTTP status",
+            "ipAllowList.rejectStatusCode: 799 is not the code of a known HTTP status from 200 to 599",
         ),
         (
             "middlewares",
