@@ -13,7 +13,7 @@ from .config.document import decode, read_whole
 from .config.findings import Findings, Place, Where, nearest, shown_path, unknown
 from .config.sources import DYNAMIC_ROOTS, read_static
 from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
-from .config.texts import TEMPLATE, Format, Loaded, decoded, load
+from .config.texts import TEMPLATE, Format, Loaded, decoded, documents_in, load
 from .errors import Problem
 from .rules.compile import compile_rule
 from .rules.syntax import RuleError
@@ -378,8 +378,10 @@ def dynamic_files(provider: FileProvider) -> list[str]:
     """Return the files that a file provider reads, in the order in which it does."""
     if not provider.directory:
         return [provider.filename] if provider.filename else []
-    found = (path for path in Path(provider.directory).rglob("*") if Format.of(path.name) and path.is_file())
-    return sorted(map(str, found))
+    try:
+        return documents_in(provider.directory)
+    except OSError:
+        return [provider.directory]  # which cannot be read either, and is told so
 
 
 def _loaded(name: str) -> Loaded:

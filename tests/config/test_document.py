@@ -540,7 +540,7 @@ def test_warnings(text, told):
             ],
         ),
         ("htp: {}", ['d.yml:1:1: htp: unknown section "htp"; did you mean http?']),
-        ("pilot: {}", ['d.yml:1:1: pilot: unknown section "pilot"']),
+        ("pilot: {}", ['d.yml:1:1: pilot: unknown section "pilot"; keys of your own begin with x-']),
         ("http: {router: {}}", ['d.yml:1:8: http.router: unknown section "router"; did you mean routers?']),
         ("http: [a]", ["d.yml:1:7: http: a mapping is expected here"]),
         ("http: {routers: [a]}", ["d.yml:1:17: http.routers: a mapping is expected here"]),

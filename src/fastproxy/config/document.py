@@ -114,7 +114,9 @@ def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
         elif key.lower() in _NOT_YET:
             findings.error(where, "not supported yet", on_key=True)
         elif key.lower() not in _STATIC_ROOTS and not key.startswith("x-"):
-            findings.error((None, key, key), unknown("section", key, ("http", *_NOT_YET)), on_key=True)
+            message = unknown("section", key, ("http", *_NOT_YET))
+            advice = "" if message.endswith("?") else "; keys of your own begin with x-"
+            findings.error((None, key, key), message + advice, on_key=True)
             refused = True
     return None if refused else collector.configuration()
 

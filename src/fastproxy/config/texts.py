@@ -1,5 +1,6 @@
 """The text of a file, in any of its formats, to a mapping and to places in it."""
 
+import os
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -22,6 +23,25 @@ class Format(Enum):
         """Return the format of a file, or None if its name has none of the known ends."""
         end = PurePath(name).suffix.lower()
         return next((each for each in cls if end and end in each.value.split()), None)
+
+
+def documents_in(folder: str) -> list[str]:
+    """Return the documents in a folder and below, by name, what is below at its place.
+
+    Hidden ones are left out: Kubernetes keeps the versions of a ConfigMap in folders that begin with dots.
+    Raises OSError for a folder that cannot be listed.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            found += documents_in(entry.path)
+        elif Format.of(entry.name) is not None and entry.is_file():
+            found.append(entry.path)
+    return found
 
 
 class Loaded(NamedTuple):

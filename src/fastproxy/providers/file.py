@@ -19,11 +19,12 @@ from ..config.dynamic import KINDS, Configuration
 from ..config.findings import Findings, Place
 from ..config.merge import first_wins
 from ..config.static import FileProvider as Settings
-from ..config.texts import Format, decoded
+from ..config.texts import decoded, documents_in
 from ..errors import Problem, errors_of
 from .base import Provider, Publish
 
 logger = logging.getLogger(__name__)
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells every change of every file near ours
 
 DEBOUNCE = 100
 """Milliseconds after which a change is read, although its writer is still busy."""
@@ -100,7 +101,7 @@ class FileProvider(Provider):
     def _files(self) -> list[str]:
         """Return the files to read, in order. Raises OSError for a folder that cannot be listed."""
         if self._settings.directory:
-            return _documents_in(self._settings.directory)
+            return documents_in(self._settings.directory)
         return [self._settings.filename]
 
     def _with_contents(self, configuration: Configuration) -> Configuration:
@@ -150,17 +151,25 @@ class FileProvider(Provider):
 
     async def _watch(self) -> None:
         """Ask for a reading whenever a file is not what it was when it was read."""
+        told = ""
         while True:
             folders = self._folders()
             try:
                 async for paths in _changes(folders, recursive=bool(self._settings.directory)):
-                    if not self._seen.keys().isdisjoint(paths) or self._signature() != self._seen:
-                        self._wanted.set()
+                    self._look(paths)
                     if self._folders() != folders:
                         break  # a folder came, or a link leads elsewhere now
-            except OSError as error:
-                logger.warning("%s: cannot be watched, trying again: %s", self.place, error)
+            except OSError as error:  # no more inotify watches, a folder that may not be read
+                if str(error) != told:
+                    told = str(error)
+                    logger.warning("%s: cannot be watched, looked at every second: %s", self.place, error)
                 await asyncio.sleep(LOOK_AGAIN / 1000)
+                self._look(set())
+
+    def _look(self, changed: set[str]) -> None:
+        """Ask for a reading if one of the files is among the changed, or is another than was read."""
+        if not self._seen.keys().isdisjoint(changed) or self._signature() != self._seen:
+            self._wanted.set()
 
     def _signature(self) -> Signature:
         """Return what tells the files from their successors; those that are not there are left out."""
@@ -225,22 +234,3 @@ def _read_file(document: Document) -> Reading:
 
 def _unreadable(path: str, error: OSError) -> Problem:
     return Problem(source=path, message=f"cannot be read: {(error.strerror or str(error)).lower()}")
-
-
-def _documents_in(folder: str) -> list[str]:
-    """Return the documents in a folder and below, by name, what is below at its place.
-
-    Hidden ones are left out: Kubernetes keeps the versions of a ConfigMap in folders that begin with dots.
-    Raises OSError.
-    """
-    found = []
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    for entry in ordered:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            found += _documents_in(entry.path)
-        elif Format.of(entry.name) is not None and entry.is_file():
-            found.append(entry.path)
-    return found
