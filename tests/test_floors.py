@@ -48,8 +48,8 @@ loops shared sockets pipe listeners
 middlewares watcher
 reloads workers
 
-build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares build.services
-build.certificates build.routers build.draft build.snapshot
+build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
+build.services build.certificates build.routers build.draft build.snapshot
 
 switcher health api
 
