@@ -11,9 +11,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .._core.step import Pipeline, Step
 from .._core.table import Route, Table
 from ..config.merge import DEFAULT_TRANSPORT
+from ..plugins.load import Plugins
 from .changes import Changes
 from .estate import Estate
-from .middlewares import step_of
+from .middlewares import steps_of
 from .routers import Places, route_of, tables_of, warnings_of
 from .runtime import KINDS, MIDDLEWARES, NOUNS, ROUTERS, SERVICES, TRANSPORTS, Broken, Runtime, Uses
 from .services import Service, service_of
@@ -40,8 +41,9 @@ class Failure(NamedTuple):
 class State:
     """What a generation leaves to the next: everything built, by name. What is disabled is not in it."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, plugins: Plugins) -> None:
         self.places = places
+        self.plugins = plugins
         self.estate = Estate()
         self.runtime = Runtime(places.entry_points)
         self.transports: dict[str, Transport] = {}
@@ -194,9 +196,9 @@ class Draft:
         return pipeline
 
     def _steps(self, name: str, configured: Any) -> tuple[Step, ...]:
-        """Build a middleware: its step, or, of a chain, the steps of its members in order."""
+        """Build a middleware: its steps, or, of a chain, the steps of its members in order."""
         if configured.chain is None:
-            return (step_of(name, configured),)
+            return steps_of(name, configured, self.state.plugins)
         self._building.append(name)
         try:
             return tuple(step for member in configured.chain.middlewares for step in self._member(member))

@@ -11,6 +11,7 @@ from .._core.snapshot import Snapshot
 from ..config.delta import Delta
 from ..config.dynamic import Configuration
 from ..config.static import StaticConfiguration
+from ..plugins.load import Plugins
 from .changes import Counts, changes_of, counts_of, difference
 from .draft import Draft, Failure, State
 from .routers import places_of
@@ -35,7 +36,7 @@ class Builder:
     """
 
     def __init__(self, static: StaticConfiguration) -> None:
-        self._state = State(places_of(static))
+        self._state = State(places_of(static), Plugins(static.core.plugins))
 
     @property
     def runtime(self) -> Runtime:

@@ -5,6 +5,7 @@ A plugin that cannot be loaded is an error of the middlewares that name it; the 
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +13,8 @@ import msgspec
 
 from ..errors import PluginError
 from .api import Middleware, Wants
+
+log = logging.getLogger(__name__)
 
 GROUP = "fastproxy.plugins"
 """The group of entry points in which packages offer their plugins."""
@@ -72,7 +75,9 @@ class Plugins:
         self._found: dict[str, Plugin | str] = {}
         self._installed = None if installed is None else _by_name(installed)
         for name, reference in (declared or {}).items():
-            self._keep(name, reference)
+            found = self._keep(name, reference)
+            if isinstance(found, str):
+                log.error("%s", found)
 
     def find(self, name: str) -> Plugin:
         """Return the plugin of that name. Raises PluginError, with the reason, when it cannot be had."""
@@ -82,11 +87,6 @@ class Plugins:
         if isinstance(found, str):
             raise PluginError(found)
         return found
-
-    @property
-    def problems(self) -> dict[str, str]:
-        """Name -> reason of those that were tried and cannot be loaded."""
-        return {name: found for name, found in self._found.items() if isinstance(found, str)}
 
     def _keep(self, name: str, reference: str) -> Plugin | str:
         found: Plugin | str
