@@ -93,9 +93,7 @@ def test_two_packages_that_offer_the_same_name():
 
 def test_a_plugin_that_is_not_there():
     plugins = Plugins({"x": "nowhere:Bad"}, installed=[point("b", "b:B")])
-    with pytest.raises(
-        PluginError, match=r'there is no plugin "p", only b, x; declare it in core\.plugins or'
-    ):
+    with pytest.raises(PluginError, match='there is no plugin "p", only b, x; declare it'):
         plugins.find("p")
 
 

@@ -103,9 +103,10 @@ class Plugins:
             self._installed = _by_name(_environment())
         references = self._installed.get(name)
         if references is None:
-            known = ", ".join(sorted({*self._installed, *self._found})) or "none"
+            known = ", ".join(sorted({*self._installed, *self._found}))
+            others = f"only {known}" if known else "nor any other"
             raise PluginError(
-                f'there is no plugin "{name}", only {known}; declare it in core.plugins or install it'
+                f'there is no plugin "{name}", {others}; declare it in core.plugins or install it'
             )
         if len(references) > 1:
             raise PluginError(
