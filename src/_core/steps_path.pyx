@@ -7,7 +7,7 @@ OPTIONS is no path: they leave it alone.
 from .message cimport Request, error_answer
 from .path cimport escaped, escaped_prefix, normalised, sanitized, unescaped
 from .rewrite cimport Rewrite
-from .span cimport Span, bytes_of, span_of, span_of_bytes
+from .span cimport bytes_of, span_of, span_of_bytes
 from .step cimport ANSWER, FAULT, NEXT, Step, Verdict
 
 
