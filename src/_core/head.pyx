@@ -240,6 +240,8 @@ cdef class Head:
         self.raw = None
         self.owned = None
         self.size = 0
+        # An answer of ours is written with the same head as a server's before it, whose phrase is gone by then.
+        self.reason = span_of(NULL, 0)
         self.scan.count = 0
         self.scan.fault = NULL
         self.present = 0
