@@ -88,6 +88,7 @@ cdef class Exchange(Receiver):
     cdef void lose_server(self) noexcept
     cdef void end(self) noexcept
     cdef void note(self, str what, object error) noexcept
+    cdef void tell_failed(self, Step step, object error) noexcept
     cdef bint has_denied_escape(self) noexcept
     cdef void take_answer(self, Step step) noexcept
     cdef void fault(self, Step step, object error) noexcept

@@ -129,7 +129,7 @@ cdef class Exchange(Receiver):
 
     cdef void fault(self, Step step, object error) noexcept:
         """A step raised: the client gets 500, the log the traceback."""
-        self.note(f"middleware {step.name} of router {self.route.name} failed", error)
+        self.tell_failed(step, error)
         self.answering_step = step
         self.refuse(500, b"Internal Server Error\n", True)
 
@@ -156,7 +156,7 @@ cdef class Exchange(Receiver):
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
             if held:
-                self.note(f"middleware {step.name} of router {self.route.name} failed", error)
+                self.tell_failed(step, error)
                 self.lose_answer()
             else:
                 self.fault(step, error)
@@ -398,7 +398,7 @@ cdef class Exchange(Receiver):
                 try:
                     verdict = step.on_response(self.request, self.response)
                 except BaseException as error:
-                    self.note(f"middleware {step.name} of router {self.route.name} failed", error)
+                    self.tell_failed(step, error)
                     self.lose_answer()
                     return
                 if verdict == PARK:
@@ -654,6 +654,15 @@ cdef class Exchange(Receiver):
         except Exception:
             pass       # a log that fails must not take the request with it
 
+    cdef void tell_failed(self, Step step, object error) noexcept:
+        """A step raised. What it raised is its own, so that no kind of error is taken for a client's."""
+        try:
+            self.entry.engine.log.error(
+                "middleware %s of router %s failed (client %s): %r", step.name, self.route.name,
+                self.request.client_text.decode() or "unix", error, exc_info=error)
+        except Exception:
+            pass
+
 
 cdef Exchange new_exchange(Engine engine):
     """An exchange that is not in use."""
@@ -671,8 +680,13 @@ cdef void keep_exchange(Engine engine, Exchange exchange) noexcept:
 
 async def within(pending, double seconds):
     """Await a plugin's coroutine, but no longer than *seconds*; 0: as long as it takes."""
-    async with asyncio.timeout(seconds or None):
-        return await pending
+    try:
+        async with asyncio.timeout(seconds or None) as limit:
+            return await pending
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"it took longer than {seconds:g} seconds") from None
+        raise
 
 
 cdef double timeout_of(Step step) noexcept:
