@@ -137,6 +137,7 @@ def options() -> argparse.Namespace:
 def main() -> int:
     end_on_signal()
     given = options()
+    machine.need("nginx", "wrk", *given.proxies)
     raise_open_files(configs.OPEN_FILES)
     chosen = [case for case in cases.CASES if case.name in given.only]
     with tempfile.TemporaryDirectory(prefix="fastproxy-bench-") as folder:

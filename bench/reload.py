@@ -126,6 +126,7 @@ def options() -> argparse.Namespace:
 def main() -> int:
     end_on_signal()
     given = options()
+    machine.need("nginx", "wrk", given.proxy)
     raise_open_files(configs.OPEN_FILES)
     with tempfile.TemporaryDirectory(prefix="fastproxy-reload-") as folder:
         found = measure(given, Path(folder))

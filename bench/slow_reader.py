@@ -186,6 +186,7 @@ def main() -> int:
     parser.add_argument("--mebibytes", type=int, default=1024, metavar="N", help="in each run, default 1024")
     parser.add_argument("--proxy", choices=list(configs.COMMANDS), default="fastproxy")
     given = parser.parse_args()
+    machine.need(given.proxy)
     size = given.mebibytes * MIB
     good = True
     with tempfile.TemporaryDirectory(prefix="fastproxy-slow-") as folder, own_backend(size) as backend:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -36,6 +37,16 @@ def two_cores() -> tuple[int, int]:
     if len(cores) < 2:
         raise SystemExit("bench: one usable core found, two are needed: for the proxy, for load and backend")
     return cores[0], cores[1]
+
+
+def need(*programs: str) -> None:
+    """See that *programs* are installed, in /usr/sbin too. Raises SystemExit with the packages if not."""
+    os.environ["PATH"] += os.pathsep + "/usr/sbin"
+    packages = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+    missing = [program for program in programs if program in packages and not shutil.which(program)]
+    if missing:
+        cure = " ".join(packages[program] for program in missing)
+        raise SystemExit(f"bench: {', '.join(missing)} not found; on Debian: apt install {cure}")
 
 
 def _stat(pid: int) -> list[str]:
@@ -109,6 +120,8 @@ class Strangers:
 
 
 def _first_line(*command: str) -> str:
+    if not shutil.which(command[0]):
+        return "not installed"
     done = subprocess.run(command, capture_output=True, text=True)
     return (done.stdout + done.stderr).strip().partition("\n")[0]
 
@@ -127,8 +140,8 @@ def describe() -> dict[str, str]:
         "machine": f"{os.cpu_count()} x {model[0].split(':')[1].strip() if model else platform.machine()}",
         "kernel": platform.release(),
         "nginx": _first_line("nginx", "-v").removeprefix("nginx version: nginx/"),
-        "haproxy": _first_line("haproxy", "-v").split(" ")[2],
-        "wrk": _first_line("wrk", "-v").split(" ")[1],
+        "haproxy": _first_line("haproxy", "-v").removeprefix("HAProxy version ").split(" ")[0],
+        "wrk": _first_line("wrk", "-v").removeprefix("wrk ").split(" ")[0],
         "python": platform.python_version(),
         "uvloop": _version("uvloop"),
         "cython": _version("cython"),
