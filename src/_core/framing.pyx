@@ -6,7 +6,7 @@ other side, so that no server sees a chunk line that we did not write.
 Source: RFC 9112, 6 and 7.
 """
 
-from .head cimport F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, Head, WHOLE, has, value_of
+from .head cimport F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, Head, has, is_token, value_of
 from .span cimport Span, same_folded, span_of
 
 cdef enum State:
@@ -22,7 +22,8 @@ cdef enum State:
     DATA_CR
     DATA_LF
     TRAILER_START          # at the start of a trailer line
-    TRAILER
+    TRAILER_NAME
+    TRAILER_VALUE
     TRAILER_LF
     END_LF
     DONE
@@ -146,7 +147,7 @@ cdef Fed feed_chunked(Framing* framing, const char* at, Py_ssize_t size, Py_ssiz
                 framing.state = DATA_CR
             used[0] = i + data.size
             return MORE
-        if framing.state == TRAILER_START or framing.state == TRAILER:
+        if TRAILER_START <= framing.state <= TRAILER_LF:
             fed = feed_trailer(framing, at, size, &i, trailer)
             used[0] = i
             if fed == BROKEN or trailer.size:
@@ -175,7 +176,8 @@ cdef Fed feed_trailer(Framing* framing, const char* at, Py_ssize_t size, Py_ssiz
                 break
             framing.state = END_LF
             return MORE
-        framing.state = TRAILER_START if at[i[0]] == 10 else TRAILER
+        if not step_trailer(framing, at[i[0]]):
+            return BROKEN
         i[0] += 1
         framing.trailer_size += 1
         if framing.trailer_size > MOST_TRAILER:
@@ -183,6 +185,24 @@ cdef Fed feed_trailer(Framing* framing, const char* at, Py_ssize_t size, Py_ssiz
             return BROKEN
     trailer[0] = span_of(at + begin, i[0] - begin)
     return MORE
+
+
+cdef bint step_trailer(Framing* framing, unsigned char c) noexcept nogil:
+    """Move by one byte of a trailer line. A request's trailers are dropped, but where they end must be beyond
+    doubt all the same: what one reader takes for a line end and another does not would hide a request."""
+    cdef int state = framing.state
+    if state == TRAILER_LF:
+        framing.state = TRAILER_START
+        return c == 10 or broken(framing, b"a trailer line does not end with CRLF")
+    if state == TRAILER_VALUE:
+        if c == 13:
+            framing.state = TRAILER_LF
+        return c == 13 or c == 9 or 32 <= c != 127 or broken(framing, b"a trailer holds a control character")
+    framing.state = TRAILER_NAME
+    if state == TRAILER_NAME and c == 58:
+        framing.state = TRAILER_VALUE
+        return True
+    return is_token(c) or broken(framing, b"a trailer line is none")
 
 
 cdef bint step(Framing* framing, unsigned char c) noexcept nogil:

@@ -48,6 +48,7 @@ cdef struct Field:
     unsigned short flags       # FieldFlag bits
 
 
+cdef bint is_token(unsigned char c) noexcept nogil     # may stand in a field name
 cdef FieldId id_of(const char* name, Py_ssize_t size) noexcept nogil
 cdef bytes spelled(bytes name)
 cdef Py_ssize_t head_end(const char* at, Py_ssize_t size, Py_ssize_t start) noexcept nogil

@@ -6,7 +6,7 @@ its parser is started behind a request line of our own, from a copy made once.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy
 
 from .llhttp cimport (
@@ -21,6 +21,7 @@ cdef extern from "string.h" nogil:
 cdef enum:
     FIRST_FIELDS = 24          # room made at first; a browser sends 13, we add 6
     MOST_FIELDS = 1000         # fields in one head; as many as a head of 64 KiB could sensibly hold
+    MOST_METHOD = 64           # bytes of a method; the longest registered one has 17
     MOST_ADDED = 1000          # room above that for what we add ourselves, so that it fits into the fullest head
 
 cdef llhttp_settings_t request_settings
@@ -50,6 +51,10 @@ cdef void fill_tables() noexcept:
 
 
 fill_tables()
+
+
+cdef bint is_token(unsigned char c) noexcept nogil:
+    return TCHAR[c]
 
 
 cdef FieldId id_of(const char* name, Py_ssize_t size) noexcept nogil:
@@ -183,7 +188,14 @@ cdef int on_value(llhttp_t* parser, const char* at, size_t size) noexcept nogil:
 
 
 cdef int on_reason(llhttp_t* parser, const char* at, size_t size) noexcept nogil:
-    (<Reading*>parser.data).reason = span_of(at, size)
+    """llhttp lets any byte stand in a reason phrase; it goes on to the client (RFC 9112, 4)."""
+    cdef Reading* reading = <Reading*>parser.data
+    cdef size_t i
+    for i in range(size):
+        if (<unsigned char>at[i] < 32 and at[i] != 9) or at[i] == 127:
+            reading.scan.fault = b"the reason phrase holds a control character"
+            return -1
+    reading.reason = span_of(at, size)
     return 0
 
 
@@ -246,6 +258,7 @@ cdef class Head:
         self.scan.fault = NULL
         self.present = 0
         self.status = 0
+        self.reason = span_of(NULL, 0)     # an answer of ours goes out with the phrase of its own status
         self.fault = NULL
         self.fault_status = 0
         self.fault_is_bare = False
@@ -271,8 +284,10 @@ cdef class Head:
         cursor = at
         while cursor < end and TCHAR[<unsigned char>cursor[0]]:
             cursor += 1
+        if cursor - at > MOST_METHOD:
+            return self.refuse(400, b"the method is longer than 64 bytes")
         if cursor == end:
-            return PARTIAL if cursor - at <= 64 else self.refuse(400, b"the method is longer than 64 bytes")
+            return PARTIAL
         if cursor == at or cursor[0] != 32:
             if cursor == at and at[0] == 13 and end - at == 1:
                 return PARTIAL
