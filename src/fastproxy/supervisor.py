@@ -77,6 +77,7 @@ def _run(
     first: Mapping[str, Configuration],
     notices: Sequence[str],
 ) -> int:
+    _fill_standard_descriptors()
     try:
         process_log.start(static.log, patience=LOG_PATIENCE)
     except OSError as error:
@@ -99,6 +100,16 @@ def _run(
     finally:
         close_all(listeners)
         shared.close()
+
+
+def _fill_standard_descriptors() -> None:
+    """Put /dev/null where standard input, output or error is closed: a socket there would get log lines."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+            os.set_inheritable(number, True)
 
 
 def usable_cores() -> int:

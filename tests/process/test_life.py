@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -145,6 +147,20 @@ def test_a_router_on_an_unknown_entry_point_is_warned_of_once(start, tmp_path, b
     proxy.until(SERVES, 2)
     assert proxy.get() == 200
     assert len(proxy.matches("wbe")) == 1
+
+
+def test_without_standard_descriptors_it_serves_all_the_same(start, tmp_path, backend):
+    start(log="closed.log")  # writes the files
+    command = f"exec {sys.executable} -m fastproxy --configFile=fastproxy.yml 0<&- 1>&- 2>&-"
+    static = STATIC.format(workers=1, accept="0s", grace="10s", watch="true", log="fastproxy.log")
+    (tmp_path / "fastproxy.yml").write_text(static)
+    process = subprocess.Popen(["sh", "-c", command], cwd=tmp_path, process_group=0)
+    log = tmp_path / "fastproxy.log"
+    wait_for(lambda: log.exists() and "is ready" in log.read_text())
+    port = int(re.search(r"listens on .*:(\d+)", log.read_text())[1])
+    assert Request(port).status() == 200
+    process.terminate()
+    assert process.wait(30) == 0
 
 
 def test_a_stop_while_it_starts(start):
