@@ -280,6 +280,9 @@ cdef class Exchange(Receiver):
         cdef Field* field = self.request.head.find(F_HOST)
         cdef Span host = span_of_bytes(self.target.host)
         if field is NULL:
+            # HTTP/1.0: the host may stand in the target alone.
+            if self.route.balancer.pass_host and self.request.host_sent.size:
+                host = self.request.host_sent
             self.request.head.add(span_of(b"Host", 4), host, F_HOST)
         elif not self.route.balancer.pass_host or field.value_size == 0:
             field.value = host.at

@@ -32,6 +32,7 @@ cdef unsigned long long FORWARDED = (
 # What a Connection field may not take away: the proxy says these itself, or lives by them.
 cdef unsigned long long NOT_LISTED = (
     FORWARDED | 1ULL << <int>F_HOST | 1ULL << <int>F_CONTENT_LENGTH | 1ULL << <int>F_TRANSFER_ENCODING
+    | 1ULL << <int>F_CONNECTION        # cut when all of its lines are read
 )
 
 
@@ -212,7 +213,7 @@ cdef void cut_listed(Head head, tuple kept) noexcept:
                 continue
             named = head.find_name(name, len(name), NULL)
             while named is not NULL:
-                if named != field and not (NOT_LISTED >> named.id) & 1 or named.id == F_OTHER:
+                if not (NOT_LISTED >> named.id) & 1:
                     head.cut_field(named)
                 named = head.find_name(name, len(name), named)
         field = head.find_name(b"connection", 10, field)

@@ -242,8 +242,11 @@ class Backend:
         return self
 
     def pool(self, **settings: Any) -> Pool:
-        where: dict[str, Any] = {"scheme": "unix", "path": self.address} if isinstance(self.address, str) else {
-            "scheme": "http", "host": self.address[0], "port": self.address[1]}
+        where: dict[str, Any]
+        if isinstance(self.address, str):
+            where = {"scheme": "unix", "path": self.address}
+        else:
+            where = {"scheme": "http", "host": self.address[0], "port": self.address[1]}
         made = Pool(**(where | settings))
         self.pools.append(made)
         return made
@@ -276,7 +279,8 @@ class House:
     async def open(cls, **settings: Any) -> "House":
         loop = asyncio.get_running_loop()
         switch, tally, log = Switch(), Tally(), Lines()
-        entry = EntryPoint(loop, switch, 0, "web", tally=tally, log=log.logger, server_name="proxy.example", **settings)
+        entry = EntryPoint(loop, switch, 0, "web", tally=tally, log=log.logger, server_name="proxy.example",
+                           **settings)
         server = await loop.create_server(entry, "127.0.0.1", 0)
         return cls(switch, entry, tally, server, log)
 
