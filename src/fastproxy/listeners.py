@@ -57,18 +57,20 @@ class Listener:
         for acceptor in self._acceptors:
             acceptor.stop()
 
-    async def drain(self, told: Callable[[str], None] = lambda name: None) -> int:
-        """Stop as `transport.lifeCycle` says: accept for a while still, then finish what runs, then cut the
-        rest.
+    async def drain(self, told: Callable[[str], None], *, grace: float | None = None) -> int:
+        """Stop as `transport.lifeCycle` says: accept for a while still, finish what runs, cut the rest.
 
-        told: called with the name when nothing is accepted any more. Returns how many connections were cut.
+        told: called with the name when nothing is accepted any more. grace: seconds for what runs, in place
+        of those times. Returns how many connections were cut.
         """
-        if self.life_cycle.request_accept_grace_timeout > 0:
-            await asyncio.sleep(self.life_cycle.request_accept_grace_timeout / SECOND)
+        if grace is None:
+            if self.life_cycle.request_accept_grace_timeout > 0:
+                await asyncio.sleep(self.life_cycle.request_accept_grace_timeout / SECOND)
+            grace = max(self.life_cycle.grace_time_out, 0) / SECOND
         self.stop_accepting()
         told(self.name)
         self.entry.drain()
-        left = await self.entry.wait_drained(max(self.life_cycle.grace_time_out, 0) / SECOND)
+        left = await self.entry.wait_drained(grace)
         self.entry.abort()
         return left
 

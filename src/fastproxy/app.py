@@ -1,0 +1,316 @@
+"""One worker: the objects of one event loop, made and tied together.
+
+`Worker` is given sockets and merged configurations: a process of the supervisor is one. `Proxy` is a worker
+in somebody's own event loop, with everything that a worker is otherwise given by the supervisor.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import loops
+from .build.runtime import Runtime
+from .config.delta import Delta
+from .config.document import decode
+from .config.dynamic import Configuration
+from .config.findings import Findings, Place
+from .config.merge import Merger
+from .config.sources import decode_static, load_static
+from .config.static import StaticConfiguration
+from .config.values import SECOND
+from .errors import ConfigError, Problem, errors_of
+from .listeners import COUNTERS, COUNTERS_SIZE, listeners_of
+from .providers.file import FileProvider
+from .sockets import Listeners, bind_all, close_all
+from .switcher import Applied, Switcher, tell
+from .watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+"""A document as a YAML file has it: mappings, lists, texts, numbers."""
+
+
+class Worker:
+    """Connections of one event loop and one switch. To be made in the loop, which is one of uvloop."""
+
+    def __init__(
+        self,
+        static: StaticConfiguration,
+        sockets: Mapping[str, Iterable[socket.socket]],
+        *,
+        counters: Any = None,
+        owns_process: bool = False,
+    ) -> None:
+        """sockets: listening ones by entry point; they stay the caller's. counters: a writable buffer of
+        `COUNTERS_SIZE` bytes at least, aligned to 8, that goes on from what stands in it; None: one of its
+        own. owns_process: see `Switcher`. RuntimeError if the running loop is none of uvloop.
+        """
+        loops.check_running()
+        self._switcher = Switcher(static, owns_process=owns_process)
+        self._block = memoryview(bytearray(COUNTERS_SIZE) if counters is None else counters)
+        self.listeners = listeners_of(static, sockets, self._switcher.switch, self._block)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What became of each configured object."""
+        return self._switcher.runtime
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return sum(listener.entry.connections for listener in self.listeners.values())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted since the beginning: `requests`, `2xx`, `bytes_out` and so on."""
+        values = struct.unpack_from(f"{len(COUNTERS)}q", self._block)
+        return dict(zip(COUNTERS, values, strict=True))
+
+    async def apply(self, news: Configuration | Delta, generation: int | None = None) -> Applied:
+        """Make a merged configuration serve, or what differs from the last one; see `Switcher.apply`."""
+        return await self._switcher.apply(news, generation)
+
+    async def start(self) -> None:
+        """Accept connections. OSError if one of the sockets cannot; then none does."""
+        try:
+            for listener in self.listeners.values():
+                await listener.start()
+        except BaseException:
+            self.abort()
+            raise
+
+    async def drain(
+        self, told: Callable[[str], None] = lambda name: None, *, grace: float | None = None
+    ) -> int:
+        """Stop, all entry points at the same time, each within the times of its `transport.lifeCycle`.
+
+        told: called with the name of an entry point when it accepts no more. grace: seconds for what runs, in
+        place of those times. Returns how many connections were cut because the time was over.
+        """
+        stopping = (listener.drain(told, grace=grace) for listener in self.listeners.values())
+        cut = sum(await asyncio.gather(*stopping))
+        await self._switcher.apply(Configuration())  # connections to servers are closed with their services
+        return cut
+
+    def abort(self) -> None:
+        """Accept no more and close every connection of a client now."""
+        for listener in self.listeners.values():
+            listener.abort()
+
+
+class Proxy:
+    """A proxy in somebody's own event loop, which is one of uvloop.
+
+        async with Proxy({"entryPoints": {"web": {"address": "127.0.0.1:0"}}, "http": {...}}) as proxy:
+            print(proxy.url("web"))
+            await proxy.apply({"http": {...}})
+
+    The names of the objects end in `@file`, as in a file of Traefik's.
+    """
+
+    def __init__(
+        self,
+        config: Document | StaticConfiguration | str | os.PathLike[str],
+        dynamic: Document | Configuration | None = None,
+    ) -> None:
+        """config: a document, in which sections of the dynamic configuration may stand too; or the path of a
+        static configuration file, of which `providers.file` is followed; or a configuration that was read.
+        dynamic: what to serve first, if it does not stand in `config`.
+
+        Raises ConfigError with every problem of a configuration that cannot be used as a whole.
+        """
+        self.static, first = _read(config)
+        self._provider = _provider(config, self.static)
+        self._merger = Merger(self.static)
+        self._first = _dynamic(dynamic) if dynamic is not None else first
+        self._sockets: Listeners = {}
+        self._worker: Worker | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    # --- its life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind, apply the first configuration, accept connections.
+
+        BindError if an entry point cannot listen; ConfigError if a file that is followed cannot be used;
+        RuntimeError if it runs already, or if the running loop is none of uvloop.
+        """
+        if self._worker is not None:
+            raise RuntimeError("this proxy runs already")
+        loops.check_running()
+        first = await self._read_provider() if self._provider else self._first
+        self._sockets = bind_all(self.static.entry_points, 1)
+        try:
+            self._worker = Worker(self.static, self._sockets)
+            await self._apply(first)
+            await self._worker.start()
+        except BaseException:
+            self._close()
+            raise
+        if self._provider is not None:
+            self._following = asyncio.create_task(self._follow(self._provider))
+
+    async def stop(self, grace: float | None = None) -> int:
+        """Accept no more, let requests end, close everything. Returns how many connections were cut.
+
+        grace: seconds that requests get, by default what `transport.lifeCycle` of each entry point says; 0:
+        none.
+        """
+        if self._worker is None:
+            return 0
+        if self._following is not None:
+            self._following.cancel()
+        try:
+            return await self._worker.drain(grace=grace)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._worker is not None:
+            self._worker.abort()
+        close_all(self._sockets)
+        self._worker = self._following = None
+
+    async def __aenter__(self) -> "Proxy":
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        await self.stop(grace=None if kind is None else 0)
+
+    # --- configuration --------------------------------------------------------------------------------
+
+    async def apply(self, dynamic: Document | Configuration) -> Applied:
+        """Serve another dynamic configuration from the next request on; returns what changed.
+
+        dynamic: a document, or a configuration with bare names. An object that cannot be used is disabled,
+        and told in what is returned; ConfigError for a document that cannot be used as a whole, and then, as
+        for whatever else is raised, the last one stays.
+        """
+        if self._provider is not None:
+            raise RuntimeError(f"this proxy follows {self._provider.place}; change that")
+        return await self._apply(_dynamic(dynamic))
+
+    async def _apply(self, configuration: Configuration) -> Applied:
+        merged = self._merger.merge({FileProvider.name: configuration})
+        for warning in merged.warnings:
+            log.warning("%s", warning)
+        return await self._apply_merged(merged.configuration)
+
+    async def _apply_merged(self, configuration: Configuration) -> Applied:
+        applied = await self._running.apply(configuration)
+        tell(applied)
+        return applied
+
+    async def _read_provider(self) -> Configuration:
+        assert self._provider is not None
+        reading = await asyncio.to_thread(self._provider.read)
+        if reading.configuration is None:
+            raise ConfigError(reading.problems)
+        return reading.configuration
+
+    async def _follow(self, provider: FileProvider) -> None:
+        """Apply what the file says whenever it changed."""
+
+        async def apply(configuration: Configuration) -> None:
+            await self._apply_merged(configuration)
+
+        throttle = self.static.providers.providers_throttle_duration / SECOND
+        watcher = Watcher(self._merger.merge, apply, throttle)
+        await asyncio.gather(watcher.run(), provider.provide(watcher.publish))
+
+    # --- looking at it --------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("this proxy does not run; use it as `async with Proxy(...) as proxy`")
+        return self._worker
+
+    @property
+    def runtime(self) -> Runtime:
+        """What became of each configured object: `proxy.runtime.record("http.routers", "shop@file")`."""
+        return self._running.runtime
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return self._running.connections
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted since the start: `requests`, `2xx`, `bytes_out` and so on."""
+        return self._running.counters
+
+    def address(self, entry_point: str = "") -> tuple[str, int]:
+        """Return host and port to connect to. An entry point on all addresses is reached on the loopback.
+
+        entry_point may be left out when there is one only. KeyError for an unknown name.
+        """
+        bound = self._sockets[entry_point or self._only_entry_point()][0]
+        host, port = bound.getsockname()[:2]
+        return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host), port
+
+    def url(self, entry_point: str = "") -> str:
+        """Return where to send requests, with the port that the system chose: `http://127.0.0.1:41234`."""
+        host, port = self.address(entry_point)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def _only_entry_point(self) -> str:
+        if len(self._running.listeners) != 1:
+            names = ", ".join(self._running.listeners)
+            raise KeyError(f"this proxy has the entry points {names}; name one of them")
+        return next(iter(self._running.listeners))
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def _read(config: Any) -> tuple[StaticConfiguration, Configuration]:
+    """Return the static configuration, and the dynamic one that stands in the same document."""
+    if isinstance(config, StaticConfiguration):
+        return config.with_implicit_entries(), Configuration()
+    if isinstance(config, Mapping):
+        return _usable(config, _decode_static).with_implicit_entries(), _dynamic(config)
+    reading = load_static([f"--configFile={os.fspath(config)}"], {})
+    _tell(reading.problems)
+    assert reading.configuration is not None
+    return reading.configuration, Configuration()
+
+
+def _provider(config: Any, static: StaticConfiguration) -> FileProvider | None:
+    """Return the provider to follow; it is one for whoever gave a path."""
+    if isinstance(config, (str, Path, os.PathLike)) and static.providers.file is not None:
+        return FileProvider(static.providers.file)
+    return None
+
+
+def _dynamic(document: Document | Configuration) -> Configuration:
+    """Read a dynamic document. Raises ConfigError. What is wrong about one object disables that object."""
+    return document if isinstance(document, Configuration) else _usable(document, decode)
+
+
+def _decode_static(document: Document, findings: Findings) -> StaticConfiguration | None:
+    made = decode_static(document, findings)
+    return None if findings.errors else made
+
+
+def _usable(document: Document, reader: Callable[[Document, Findings], Any]) -> Any:
+    findings = Findings()
+    made = reader(document, findings)
+    problems = findings.problems(lambda path, on_key: Place(""))
+    if made is None:
+        raise ConfigError(errors_of(problems))
+    _tell(problems)
+    return made
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        log.log(logging.WARNING if problem.severity == "warning" else logging.ERROR, "%s", problem)
