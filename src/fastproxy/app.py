@@ -1,13 +1,8 @@
-"""One worker: the objects of one event loop, made and tied together.
-
-`Worker` is given sockets and merged configurations: a process of the supervisor is one. `Proxy` is a worker
-in somebody's own event loop, with everything that a worker is otherwise given by the supervisor.
-"""
+"""A proxy in somebody's own event loop: a worker, and all that a supervisor would otherwise give it."""
 
 import asyncio
 import logging
 import os
-import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,7 +10,6 @@ from typing import Any
 
 from . import loops
 from .build.runtime import Runtime
-from .config.delta import Delta
 from .config.document import decode
 from .config.dynamic import Configuration
 from .config.findings import Findings, Place
@@ -24,7 +18,7 @@ from .config.sources import decode_static, load_static
 from .config.static import StaticConfiguration
 from .config.values import SECOND
 from .errors import ConfigError, Problem, errors_of
-from .listeners import COUNTERS, COUNTERS_SIZE, listeners_of
+from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
 from .providers.file import FileProvider
 from .sockets import Listeners, bind_all, close_all
 from .switcher import Applied, Switcher, tell
@@ -34,74 +28,6 @@ log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
 """A document as a YAML file has it: mappings, lists, texts, numbers."""
-
-
-class Worker:
-    """Connections of one event loop and one switch. To be made in the loop, which is one of uvloop."""
-
-    def __init__(
-        self,
-        static: StaticConfiguration,
-        sockets: Mapping[str, Iterable[socket.socket]],
-        *,
-        counters: Any = None,
-        owns_process: bool = False,
-    ) -> None:
-        """sockets: listening ones by entry point; they stay the caller's. counters: a writable buffer of
-        `COUNTERS_SIZE` bytes at least, aligned to 8, that goes on from what stands in it; None: one of its
-        own. owns_process: see `Switcher`. RuntimeError if the running loop is none of uvloop.
-        """
-        loops.check_running()
-        self._switcher = Switcher(static, owns_process=owns_process)
-        self._block = memoryview(bytearray(COUNTERS_SIZE) if counters is None else counters)
-        self.listeners = listeners_of(static, sockets, self._switcher.switch, self._block)
-
-    @property
-    def runtime(self) -> Runtime:
-        """What became of each configured object."""
-        return self._switcher.runtime
-
-    @property
-    def connections(self) -> int:
-        """How many clients are connected now."""
-        return sum(listener.entry.connections for listener in self.listeners.values())
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """What was counted since the beginning: `requests`, `2xx`, `bytes_out` and so on."""
-        values = struct.unpack_from(f"{len(COUNTERS)}q", self._block)
-        return dict(zip(COUNTERS, values, strict=True))
-
-    async def apply(self, news: Configuration | Delta, generation: int | None = None) -> Applied:
-        """Make a merged configuration serve, or what differs from the last one; see `Switcher.apply`."""
-        return await self._switcher.apply(news, generation)
-
-    async def start(self) -> None:
-        """Accept connections. OSError if one of the sockets cannot; then none does."""
-        try:
-            for listener in self.listeners.values():
-                await listener.start()
-        except BaseException:
-            self.abort()
-            raise
-
-    async def drain(
-        self, told: Callable[[str], None] = lambda name: None, *, grace: float | None = None
-    ) -> int:
-        """Stop, all entry points at the same time, each within the times of its `transport.lifeCycle`.
-
-        told: called with the name of an entry point when it accepts no more. grace: seconds for what runs, in
-        place of those times. Returns how many connections were cut because the time was over.
-        """
-        stopping = (listener.drain(told, grace=grace) for listener in self.listeners.values())
-        cut = sum(await asyncio.gather(*stopping))
-        await self._switcher.apply(Configuration())  # connections to servers are closed with their services
-        return cut
-
-    def abort(self) -> None:
-        """Accept no more and close every connection of a client now."""
-        for listener in self.listeners.values():
-            listener.abort()
 
 
 class Proxy:
@@ -130,7 +56,9 @@ class Proxy:
         self._merger = Merger(self.static)
         self._first = _dynamic(dynamic) if dynamic is not None else first
         self._sockets: Listeners = {}
-        self._worker: Worker | None = None
+        self._block = bytearray(COUNTERS_SIZE)
+        self._switcher: Switcher | None = None
+        self._listeners: dict[str, Listener] = {}
         self._following: asyncio.Task[None] | None = None
 
     # --- its life -------------------------------------------------------------------------------------
@@ -141,20 +69,27 @@ class Proxy:
         BindError if an entry point cannot listen; ConfigError if a file that is followed cannot be used;
         RuntimeError if it runs already, or if the running loop is none of uvloop.
         """
-        if self._worker is not None:
+        if self._switcher is not None:
             raise RuntimeError("this proxy runs already")
         loops.check_running()
         first = await self._read_provider() if self._provider else self._first
         self._sockets = bind_all(self.static.entry_points, 1)
         try:
-            self._worker = Worker(self.static, self._sockets)
-            await self._apply(first)
-            await self._worker.start()
+            await self._serve(first)
         except BaseException:
             self._close()
             raise
         if self._provider is not None:
             self._following = asyncio.create_task(self._follow(self._provider))
+
+    async def _serve(self, first: Configuration) -> None:
+        """Put the first configuration in force, then accept."""
+        self._block[:] = bytes(COUNTERS_SIZE)
+        self._switcher = Switcher(self.static)
+        self._listeners = listeners_of(self.static, self._sockets, self._switcher.switch, self._block)
+        await self._apply(first)
+        for listener in self._listeners.values():
+            await listener.start()
 
     async def stop(self, grace: float | None = None) -> int:
         """Accept no more, let requests end, close everything. Returns how many connections were cut.
@@ -162,20 +97,24 @@ class Proxy:
         grace: seconds that requests get, by default what `transport.lifeCycle` of each entry point says; 0:
         none.
         """
-        if self._worker is None:
+        if self._switcher is None:
             return 0
         if self._following is not None:
             self._following.cancel()
         try:
-            return await self._worker.drain(grace=grace)
+            stopping = (listener.drain(_nobody, grace=grace) for listener in self._listeners.values())
+            cut = sum(await asyncio.gather(*stopping))
+            await self._switcher.apply(Configuration())  # idle connections to servers go with their services
+            return cut
         finally:
             self._close()
 
     def _close(self) -> None:
-        if self._worker is not None:
-            self._worker.abort()
+        for listener in self._listeners.values():
+            listener.abort()
         close_all(self._sockets)
-        self._worker = self._following = None
+        self._switcher = self._following = None
+        self._listeners = {}
 
     async def __aenter__(self) -> "Proxy":
         await self.start()
@@ -228,10 +167,10 @@ class Proxy:
     # --- looking at it --------------------------------------------------------------------------------
 
     @property
-    def _running(self) -> Worker:
-        if self._worker is None:
+    def _running(self) -> Switcher:
+        if self._switcher is None:
             raise RuntimeError("this proxy does not run; use it as `async with Proxy(...) as proxy`")
-        return self._worker
+        return self._switcher
 
     @property
     def runtime(self) -> Runtime:
@@ -241,18 +180,19 @@ class Proxy:
     @property
     def connections(self) -> int:
         """How many clients are connected now."""
-        return self._running.connections
+        return sum(listener.entry.connections for listener in self._listeners.values())
 
     @property
     def counters(self) -> dict[str, int]:
         """What was counted since the start: `requests`, `2xx`, `bytes_out` and so on."""
-        return self._running.counters
+        return dict(zip(COUNTERS, struct.unpack(f"{len(COUNTERS)}q", self._block), strict=True))
 
     def address(self, entry_point: str = "") -> tuple[str, int]:
         """Return host and port to connect to. An entry point on all addresses is reached on the loopback.
 
         entry_point may be left out when there is one only. KeyError for an unknown name.
         """
+        assert self._running
         bound = self._sockets[entry_point or self._only_entry_point()][0]
         host, port = bound.getsockname()[:2]
         return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host), port
@@ -263,10 +203,14 @@ class Proxy:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _only_entry_point(self) -> str:
-        if len(self._running.listeners) != 1:
-            names = ", ".join(self._running.listeners)
-            raise KeyError(f"this proxy has the entry points {names}; name one of them")
-        return next(iter(self._running.listeners))
+        names = list(self.static.entry_points)
+        if len(names) != 1:
+            raise KeyError(f"this proxy has the entry points {', '.join(names)}; name one of them")
+        return names[0]
+
+
+def _nobody(entry_point: str) -> None:
+    """Nobody has to be told that an entry point accepts no more."""
 
 
 # --- reading ----------------------------------------------------------------------------------------

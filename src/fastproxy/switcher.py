@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ._core.snapshot import Snapshot, Switch
 from .build.changes import Counts
 from .build.draft import Failure
-from .build.runtime import NOUNS, Record, Runtime
+from .build.runtime import KINDS, NOUNS, Runtime
 from .build.snapshot import Builder
 from .build.work import run_in_turns
 from .config.delta import Delta
@@ -45,7 +45,7 @@ class Applied(NamedTuple):
     failures: tuple[Failure, ...]
     """What is disabled since this generation, or for another reason than before."""
 
-    disabled: tuple[Record, ...]
+    disabled: tuple[Failure, ...]
     """Everything that is disabled."""
 
 
@@ -91,7 +91,11 @@ class Switcher:
                 await run_in_turns(made.settle)
             if self._owns_process and sum(made.counts) >= MANY:
                 gc.freeze()
-            return Applied(number, made.counts, milliseconds, made.failures, tuple(self.runtime.disabled()))
+        return Applied(number, made.counts, milliseconds, made.failures, self._disabled())
+
+    def _disabled(self) -> tuple[Failure, ...]:
+        failures = self.runtime.failures
+        return tuple(Failure(kind, name, reason) for kind in KINDS for name, reason in failures[kind].items())
 
 
 def tell(applied: Applied) -> None:
