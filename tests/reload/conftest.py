@@ -3,15 +3,9 @@
 import asyncio
 
 import pytest
-import uvloop
 
 from fastproxy import Proxy
 from tests.reload.peers import STATIC, Backend, Client
-
-
-@pytest.fixture
-def event_loop_policy():
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 
+PATIENCE = 10.0
+"""Seconds after which something that must happen has failed to."""
+
 
 class Backend:
     """A server that answers its own name and the path; `hold` makes it wait before the answer."""
@@ -11,7 +14,7 @@ class Backend:
         self.name = name
         self.opened = 0
         self.writers = set()
-        self.asked = asyncio.Event()
+        self._asked = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
 
@@ -21,8 +24,13 @@ class Backend:
         return self
 
     def hold(self):
-        self.asked.clear()
         self.go.clear()
+        self._asked.clear()
+
+    async def asked(self):
+        """Wait until a request is there."""
+        async with asyncio.timeout(PATIENCE):
+            await self._asked.wait()
 
     async def serve(self, reader, writer):
         self.opened += 1
@@ -30,7 +38,7 @@ class Backend:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                self.asked.set()
+                self._asked.set()
                 await self.go.wait()
                 body = f"{self.name} {head.split()[1].decode()}".encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
@@ -55,9 +63,10 @@ class Client:
 
     async def answer(self):
         """Return status and body."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
-        body = await self.reader.readexactly(int(fields[b"content-length"]))
+        async with asyncio.timeout(PATIENCE):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+            body = await self.reader.readexactly(int(fields[b"content-length"]))
         return int(head.split()[1]), body.decode()
 
     async def get(self, target="/", host="a.example"):

@@ -1,4 +1,4 @@
-"""What is under way ends as it began, what comes next sees the new configuration, and nothing fails in between."""
+"""What is under way ends as it began, what comes next sees the new configuration, and nothing fails."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ async def test_a_request_under_way_ends_under_the_old_configuration(proxy, backe
     waiting, other = await connect(running), await connect(running)
     old.hold()
     waiting.send()
-    await old.asked.wait()
+    await old.asked()
     await running.apply(document({"r": EVERYTHING}, {"s": [new.url]}))
     assert await other.get() == (200, "new /")
     old.go.set()
@@ -47,7 +47,7 @@ async def test_requests_sent_ahead_are_asked_one_after_the_other(proxy, backend,
     one.hold()
     client.send("/1")
     client.send("/2")
-    await one.asked.wait()
+    await one.asked()
     await running.apply(document({"r": EVERYTHING}, {"s": [two.url]}))
     one.go.set()
     assert await client.answer() == (200, "one /1")
@@ -66,7 +66,7 @@ async def test_the_old_pipeline_finishes_and_the_new_one_serves(proxy, backend, 
     waiting, other = await connect(running), await connect(running)
     server.hold()
     waiting.send("/x")
-    await server.asked.wait()
+    await server.asked()
     await running.apply(prefixed("/new"))
     server.go.set()
     assert await other.get("/x") == (200, "s /new/x")
@@ -121,7 +121,7 @@ async def test_an_old_generation_dies_with_its_last_request(proxy, backend, conn
     old = weakref.ref(running._switcher.switch.current)
     server.hold()
     client.send()
-    await server.asked.wait()
+    await server.asked()
     await running.apply(document({"r": ("Path(`/`)", "s")}, {"s": [server.url]}))
     assert old() is not None
     server.go.set()
