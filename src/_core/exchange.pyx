@@ -458,7 +458,8 @@ cdef class Exchange(Receiver):
                 self.server.pause()
 
     cdef void on_client_writable(self) noexcept:
-        if self.server is not None and self.state == ANSWERING:
+        # While ASKING it was interim answers that filled the client.
+        if self.server is not None and (self.state == ANSWERING or self.state == ASKING):
             self.server.resume()
 
     cdef void on_answer_end(self, Head trailer) noexcept:

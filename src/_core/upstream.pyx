@@ -12,7 +12,7 @@ from .forwarded cimport cut_hop_by_hop, read_connection
 from .framing cimport (
     BROKEN, CHUNKED, Fed, Framing, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response,
 )
-from .head cimport BAD, F_CONTENT_LENGTH, F_EXPECT, Head, PARTIAL, Parsed, WHOLE, has, head_end
+from .head cimport BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, Head, PARTIAL, Parsed, WHOLE, has, head_end
 from .message cimport Request, Response
 from .pool cimport Pool
 from .port cimport Connection, Engine, Receiver
@@ -215,6 +215,7 @@ cdef class Upstream(Connection):
                 self.arm(self.home.header_timeout, T_ANSWER)
             else:
                 self.timer.due = 1e300
+            cut_from_interim(head)
             self.receiver.on_interim()
             head.clear()
             return used
@@ -321,6 +322,14 @@ cdef class Upstream(Connection):
             self.receiver.on_continue_late()
         elif what == T_ANSWER and self.state == U_ASKED:
             self.receiver.on_answer_late()
+
+
+cdef void cut_from_interim(Head head) noexcept:
+    """Cut what speaks of this connection, or of a body, from a 1xx head (RFC 9110, 8.6): it has none."""
+    cdef bint close, keep, upgrade
+    cut_hop_by_hop(head, read_connection(head, &close, &keep, &upgrade))
+    head.cut(F_TRAILER)
+    head.cut(F_CONTENT_LENGTH)
 
 
 cdef inline char* append(char* at, const char* text, Py_ssize_t size) noexcept nogil:

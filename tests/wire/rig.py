@@ -25,7 +25,7 @@ from fastproxy._core.target import Target
 from fastproxy.rules.compile import compile_rule
 from tests.twins import framing, head
 
-PATIENCE = 10.0        # seconds after which something that must happen has failed to
+PATIENCE = 10.0  # seconds after which something that must happen has failed to
 READ = 65536
 
 Address = tuple[str, int] | str
@@ -279,8 +279,9 @@ class House:
     async def open(cls, **settings: Any) -> "House":
         loop = asyncio.get_running_loop()
         switch, tally, log = Switch(), Tally(), Lines()
-        entry = EntryPoint(loop, switch, 0, "web", tally=tally, log=log.logger, server_name="proxy.example",
-                           **settings)
+        entry = EntryPoint(
+            loop, switch, 0, "web", tally=tally, log=log.logger, server_name="proxy.example", **settings
+        )
         server = await loop.create_server(entry, "127.0.0.1", 0)
         return cls(switch, entry, tally, server, log)
 
@@ -297,18 +298,33 @@ class House:
         self.backends.append(made)
         return made.serve(*answers) if answers else made
 
-    def route(self, *backends: Backend, rule: str = "PathPrefix(`/`)", steps: Iterable[Any] = (),
-              pass_host: bool = True, prefix: bytes = b"", **pool: Any) -> list[Target]:
+    def route(
+        self,
+        *backends: Backend,
+        rule: str = "PathPrefix(`/`)",
+        steps: Iterable[Any] = (),
+        pass_host: bool = True,
+        prefix: bytes = b"",
+        **pool: Any,
+    ) -> list[Target]:
         """Add a route to *backends* and put it in force."""
         targets = []
         for backend in backends:
             name = backend.address if isinstance(backend.address, str) else "{}:{}".format(*backend.address)
-            targets.append(Target(f"http://{name}", backend.pool(**pool), host=b"server.example",
-                                  path_prefix=prefix))
+            targets.append(
+                Target(f"http://{name}", backend.pool(**pool), host=b"server.example", path_prefix=prefix)
+            )
         program = compile_rule(rule)
         balancer = RoundRobin(f"s{len(self.routes)}@test", targets, pass_host=pass_host)
-        self.routes.append(Route(f"r{len(self.routes)}@test", Rule(rule, program.tests, program.keys),
-                                 Pipeline(steps), balancer, priority=len(rule)))
+        self.routes.append(
+            Route(
+                f"r{len(self.routes)}@test",
+                Rule(rule, program.tests, program.keys),
+                Pipeline(steps),
+                balancer,
+                priority=len(rule),
+            )
+        )
         self.targets += targets
         self.put_in_force()
         return targets

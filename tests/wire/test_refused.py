@@ -7,7 +7,7 @@ from tests.wire.rig import eventually
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-END = b"\r\n\r\n0\r\n\r\n"        # of a head, and of a chunked body
+END = b"\r\n\r\n0\r\n\r\n"  # of a head, and of a chunked body
 
 # What hides a second request from one of two readers.
 SMUGGLING = [
@@ -34,7 +34,11 @@ SMUGGLING = [
     ("another coding behind chunked", POST + b"Transfer-Encoding: chunked, gzip" + END, 400),
     ("chunked twice in a line", POST + b"Transfer-Encoding: chunked, chunked" + END, 400),
     ("chunked twice", POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked" + END, 400),
-    ("chunked and identity", POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity" + END, 400),
+    (
+        "chunked and identity",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity" + END,
+        400,
+    ),
     ("identity", POST + b"Transfer-Encoding: identity\r\n\r\n", 501),
     ("an empty coding", POST + b"Transfer-Encoding:" + END, 501),
     ("chunked with a parameter", POST + b"Transfer-Encoding: chunked;q=1" + END, 501),
@@ -94,7 +98,7 @@ LINES = [
     ("an authority for GET", b"GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("another scheme", b"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("a user in the target", b"GET http://me@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ("a bad host in the target", b"GET http://a\"b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("a bad host in the target", b'GET http://a"b/ HTTP/1.1\r\nHost: a\r\n\r\n', 400),
     ("an escape that is none", b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("half an escape", b"GET /a%2 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("a percent sign at the end", b"GET /a% HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -132,14 +136,18 @@ FIELDS = [
 ]
 
 PHRASES = {
-    400: b"Bad Request", 417: b"Expectation Failed", 431: b"Request Header Fields Too Large",
-    501: b"Not Implemented", 505: b"HTTP Version Not Supported",
+    400: b"Bad Request",
+    417: b"Expectation Failed",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    505: b"HTTP Version Not Supported",
 }
-BARE = ("a fragment", "a fragment behind a query", "CONNECT")      # answered without a body
+BARE = ("a fragment", "a fragment behind a query", "CONNECT")  # answered without a body
 
 
-@pytest.mark.parametrize(("what", "data", "status"), [
-    pytest.param(*row, id=row[0]) for row in SMUGGLING + LINES + FIELDS])
+@pytest.mark.parametrize(
+    ("what", "data", "status"), [pytest.param(*row, id=row[0]) for row in SMUGGLING + LINES + FIELDS]
+)
 async def test_refused(house, what, data, status):
     backend = house.backend(OK)
     house.route(backend)
@@ -157,12 +165,14 @@ async def test_refused(house, what, data, status):
     assert (await bystander.ask(GET + b"\r\n")).status == 200
 
 
-@pytest.mark.parametrize(("what", "data", "status"), [
-    pytest.param(*row, id=row[0]) for row in (SMUGGLING + LINES + FIELDS) if len(row[1]) < 200])
+@pytest.mark.parametrize(
+    ("what", "data", "status"),
+    [pytest.param(*row, id=row[0]) for row in (SMUGGLING + LINES + FIELDS) if len(row[1]) < 200],
+)
 async def test_refused_byte_by_byte(house, what, data, status):
     house.route(house.backend(OK))
     client = await house.client()
-    await client.send(*[data[i:i + 1] for i in range(len(data))])
+    await client.send(*[data[i : i + 1] for i in range(len(data))])
     client.end()
     came = await client.rest()
     # What is refused only when it is whole gets no answer when it never is; nobody gets another one.
@@ -231,16 +241,20 @@ async def test_a_body_that_does_not_end(house, body):
     await client.ends()
 
 
-@pytest.mark.parametrize(("setting", "request_head", "status"), [
-    ({"max_head": 1000}, GET + b"X: " + b"a" * 6000 + b"\r\n\r\n", 431),
-    ({"max_head": 1000}, GET + b"X: " + b"a" * 6000, 431),
-    ({"max_head": 1000}, b"GET /" + b"a" * 6000, 431),
-    ({"max_head": 0}, GET + b"X: " + b"a" * 5000, 431),
-    ({"underscore": "reject"}, GET + b"X_Y: a\r\n\r\n", 400),
-    ({"denied_escapes": ["%2F"]}, b"GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ({"denied_escapes": ["%00"]}, b"GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ({"denied_escapes": ["%25", "%5C"]}, b"GET /a%255cb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-], ids=repr)
+@pytest.mark.parametrize(
+    ("setting", "request_head", "status"),
+    [
+        ({"max_head": 1000}, GET + b"X: " + b"a" * 6000 + b"\r\n\r\n", 431),
+        ({"max_head": 1000}, GET + b"X: " + b"a" * 6000, 431),
+        ({"max_head": 1000}, b"GET /" + b"a" * 6000, 431),
+        ({"max_head": 0}, GET + b"X: " + b"a" * 5000, 431),
+        ({"underscore": "reject"}, GET + b"X_Y: a\r\n\r\n", 400),
+        ({"denied_escapes": ["%2F"]}, b"GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ({"denied_escapes": ["%00"]}, b"GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ({"denied_escapes": ["%25", "%5C"]}, b"GET /a%255cb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ],
+    ids=repr,
+)
 async def test_refused_by_a_setting(open_house, setting, request_head, status):
     house = await open_house(**setting)
     backend = house.backend(OK)
