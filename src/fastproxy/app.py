@@ -102,12 +102,17 @@ class Proxy:
         if self._following is not None:
             self._following.cancel()
         try:
-            stopping = (listener.drain(_nobody, grace=grace) for listener in self._listeners.values())
+            stopping = (listener.drain(self._refuse, grace=grace) for listener in self._listeners.values())
             cut = sum(await asyncio.gather(*stopping))
             await self._switcher.apply(Configuration())  # idle connections to servers go with their services
             return cut
         finally:
             self._close()
+
+    def _refuse(self, entry_point: str) -> None:
+        """Let the kernel refuse clients of an entry point that accepts no more."""
+        for bound in self._sockets[entry_point]:
+            bound.close()
 
     def _close(self) -> None:
         for listener in self._listeners.values():
@@ -207,10 +212,6 @@ class Proxy:
         if len(names) != 1:
             raise KeyError(f"this proxy has the entry points {', '.join(names)}; name one of them")
         return names[0]
-
-
-def _nobody(entry_point: str) -> None:
-    """Nobody has to be told that an entry point accepts no more."""
 
 
 # --- reading ----------------------------------------------------------------------------------------
