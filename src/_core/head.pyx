@@ -20,6 +20,7 @@ cdef extern from "string.h" nogil:
 
 cdef enum:
     FIRST_FIELDS = 24          # room made at first; a browser sends 13, we add 6
+    KEPT_FIELDS = 192          # room kept for the next message; more is given back
     MOST_FIELDS = 1000         # fields in one head; as many as a head of 64 KiB could sensibly hold
     MOST_METHOD = 64           # bytes of a method; the longest registered one has 17
     MOST_ADDED = 1000          # room above that for what we add ourselves, so that it fits into the fullest head
@@ -248,7 +249,16 @@ cdef class Head:
         free(self.scan.fields)
 
     cdef void clear(self) noexcept:
-        """Forget the message; keep the array of fields."""
+        """Forget the message; keep the array of fields, unless it is large."""
+        if self.scan.capacity > KEPT_FIELDS:
+            free(self.scan.fields)
+            self.scan.fields = NULL
+            self.scan.capacity = 0
+        # Nothing may point to where the message was: whoever looks finds an empty one.
+        self.line = span_of(NULL, 0)
+        self.method = span_of(NULL, 0)
+        self.target = span_of(NULL, 0)
+        self.end = NULL
         self.raw = None
         self.owned = None
         self.size = 0
@@ -387,14 +397,16 @@ cdef class Head:
         return WHOLE
 
     cdef int keep(self) except -1:
-        """Copy the head out of the buffer it was parsed in; every span then points into `raw`."""
+        """Copy the head out of the buffer it was parsed in; what points into that points into `raw` then."""
         cdef const char* old = self.line.at
+        cdef const char* old_end = self.end
         cdef Py_ssize_t moved
+        cdef Field* field
         cdef int i
-        if self.raw is not None:
-            return 0
+        if self.raw is not None or old is NULL:
+            return 0       # kept already, or made by us: nothing was parsed
         # Nothing points before the start line: an empty line there was skipped.
-        self.raw = PyBytes_FromStringAndSize(old, self.end - old)
+        self.raw = PyBytes_FromStringAndSize(old, old_end - old)
         moved = PyBytes_AS_STRING(self.raw) - old
         self.end += moved
         self.line.at += moved
@@ -403,8 +415,12 @@ cdef class Head:
         if self.reason.at is not NULL:
             self.reason.at += moved
         for i in range(self.scan.count):
-            self.scan.fields[i].name += moved
-            self.scan.fields[i].value += moved
+            # Fields that were added since point elsewhere, and so may values that were put in place.
+            field = &self.scan.fields[i]
+            if old <= field.name < old_end:
+                field.name += moved
+            if old <= field.value < old_end:
+                field.value += moved
         return 0
 
     # -------- looking and editing
