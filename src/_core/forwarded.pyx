@@ -203,20 +203,24 @@ cdef void cut_listed(Head head, tuple kept) noexcept:
     cdef Span rest, token
     cdef bytes name
     cdef list staying = []
-    cdef Field* named
+    cdef set names = set()
+    cdef int i
+    # All names first, then one look at each field: a peer can send thousands of both.
     while field is not NULL:
         rest = value_of(field)
         while next_token(&rest, &token):
             name = bytes_of(token).lower()
             if name in kept:
                 staying.append(name)
-                continue
-            named = head.find_name(name, len(name), NULL)
-            while named is not NULL:
-                if not (NOT_LISTED >> named.id) & 1:
-                    head.cut_field(named)
-                named = head.find_name(name, len(name), named)
+            else:
+                names.add(name)
         field = head.find_name(b"connection", 10, field)
+    for i in range(head.scan.count):
+        field = &head.scan.fields[i]
+        if field.flags & CUT or (NOT_LISTED >> field.id) & 1:
+            continue
+        if bytes_of(name_of(field)).lower() in names:
+            head.cut_field(field)
     head.cut(F_CONNECTION)
     if staying:
         try:
