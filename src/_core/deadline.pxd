@@ -36,6 +36,7 @@ cdef class Wheel:
 
 
 cdef double now() noexcept nogil
+cdef void detach(Deadline* deadline) noexcept nogil
 
 
 cdef inline void put_off(Deadline* deadline) noexcept nogil:

@@ -40,6 +40,13 @@ cdef class Wheel:
             self.slots[i].previous = &self.slots[i]
         self.tick = <long long>(now() / TICK)
 
+    def __dealloc__(self):
+        # Owners may outlive us when garbage is collected; they must not reach for our slots then.
+        cdef int i
+        for i in range(SLOTS):
+            while self.slots[i].next is not &self.slots[i]:
+                detach(self.slots[i].next)
+
     @property
     def armed(self):
         """How many deadlines are in the wheel, put-off ones included."""
@@ -79,10 +86,7 @@ cdef class Wheel:
         """Take a deadline out; nothing happens when it is not in."""
         if deadline.next is NULL:
             return
-        deadline.next.previous = deadline.previous
-        deadline.previous.next = deadline.next
-        deadline.next = NULL
-        deadline.previous = NULL
+        detach(deadline)
         self.linked -= 1
 
     cdef void wake_at(self, long long tick) noexcept:
@@ -142,6 +146,14 @@ cdef class Wheel:
                 fire(deadline)
             elif deadline.due < 1e299:
                 self.link(deadline, deadline.due)
+
+
+cdef void detach(Deadline* deadline) noexcept nogil:
+    """Take a linked deadline out of its list, past the wheel that counts it."""
+    deadline.next.previous = deadline.previous
+    deadline.previous.next = deadline.next
+    deadline.next = NULL
+    deadline.previous = NULL
 
 
 cdef void fire(Deadline* deadline) noexcept:

@@ -29,6 +29,8 @@ cdef class Engine:
     cdef list spare                    # exchanges to be used again
     cdef bytes date                    # "Date: ...\r\n", of the second `date_at`
     cdef long date_at
+    cdef public double patience        # seconds a connection that is closing may take to be rid of its last bytes
+    cdef object __weakref__
 
     cdef bytes date_line(self)
 

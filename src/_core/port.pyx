@@ -8,7 +8,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from .deadline cimport Timed, Wheel, now
+from .deadline cimport Timed, Wheel, detach, now
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_NOSIGNAL
@@ -27,7 +27,9 @@ cdef extern from "time.h" nogil:
 cdef enum:
     COPY_SIZE = 8192       # up to here a run of body bytes is copied behind the head; beyond, it is sent from its place
 
-cdef object engines = weakref.WeakKeyDictionary()
+cdef double PATIENCE = 60.0
+
+cdef object engines = weakref.WeakValueDictionary()    # by loop; connections and entry points hold them
 
 
 cdef class Engine:
@@ -46,6 +48,7 @@ cdef class Engine:
         if self.out is NULL:
             raise MemoryError()
         self.spare = []
+        self.patience = PATIENCE
 
     def __dealloc__(self):
         free(self.out)
@@ -122,9 +125,14 @@ cdef class Connection(Peer):
         self.fd = NO_FD
 
     def __dealloc__(self):
-        if self.timer.next is not NULL:
-            # connection_lost takes the deadline out; this is for one that was never connected.
+        if self.timer.next is NULL:
+            return
+        # connection_lost takes the deadline out; this is for one that was never connected, or whose loop has
+        # ended. When garbage is collected the engine may have been taken from us, or the wheel from it.
+        if self.engine is not None and self.engine.wheel is not None:
             self.engine.wheel.unlink(&self.timer)
+        else:
+            detach(&self.timer)
 
     # -------- writing
 
@@ -251,8 +259,9 @@ cdef class Connection(Peer):
             return
         try:
             if not self.limited:
-                # Whatever waits at all makes the transport call pause_writing.
-                self.transport.set_write_buffer_limits(high=0, low=0)
+                # Whatever waits at all makes the transport call pause_writing. That of TLS calls it at `high`,
+                # so also while nothing waits if that is 0, and then resume_writing at its next occasion.
+                self.transport.set_write_buffer_limits(high=1 if self.is_secure else 0, low=0)
                 self.limited = True
             self.transport.write(PyBytes_FromStringAndSize(at, size))
         except Exception as error:
@@ -275,7 +284,7 @@ cdef class Connection(Peer):
     # -------- reading and the end
 
     cdef void pause(self) noexcept:
-        if self.is_paused or self.transport is None:
+        if self.is_paused or self.is_closing or self.transport is None:
             return
         self.is_paused = True
         try:
@@ -284,7 +293,7 @@ cdef class Connection(Peer):
             self.report(error)
 
     cdef void resume(self) noexcept:
-        if not self.is_paused or self.transport is None:
+        if not self.is_paused or self.is_closing or self.transport is None:
             return
         self.is_paused = False
         try:
@@ -296,10 +305,12 @@ cdef class Connection(Peer):
         return self.is_full
 
     cdef void close(self) noexcept:
-        """Close when what waits is written."""
+        """Close when what waits is written. A peer that does not take it in time is cut off, see on_deadline."""
         self.flush()
         self.is_closing = True
         if self.transport is not None:
+            if self.is_full:
+                self.arm(self.engine.patience, 0)
             try:
                 self.transport.close()
             except Exception as error:
@@ -326,6 +337,7 @@ cdef class Connection(Peer):
             self.engine.wheel.arm(&self.timer, self, now() + seconds, what)
         else:
             self.timer.due = 1e300
+            self.timer.what = what
 
     cdef void report(self, object error) noexcept:
         """Tell the log what should not have happened."""
@@ -385,8 +397,10 @@ cdef class Connection(Peer):
         if self.engine.writer is self:
             self.engine.writer = None
             self.engine.out_size = 0
-        if self.tunnel is not None:
-            self.tunnel.on_lost(self)
+        # A call of a C method holds no reference, and the tunnel lets go of us, perhaps the last to hold it.
+        cdef Tunnel tunnel = self.tunnel
+        if tunnel is not None:
+            tunnel.on_lost(self)
         self.on_lost(error)
 
     # -------- what happened; a subclass says what it means

@@ -25,7 +25,8 @@ cdef class Splice(Tunnel):
     cdef void on_eof(self, Connection side) noexcept:
         cdef Connection to = self.other(side)
         self.ends += 1
-        if to is None or self.ends == 2:
+        # TLS knows no half-close: its server would never learn that the client is gone.
+        if to is None or self.ends == 2 or to.is_secure:
             side.close()
             if to is not None:
                 to.close()
