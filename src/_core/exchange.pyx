@@ -76,8 +76,13 @@ cdef class Exchange(Receiver):
         count(entry.tally, C_REQUESTS)
         if entry.index < len(self.snapshot.tables):
             table = <Table>self.snapshot.tables[entry.index]
-        if table is not None:
-            self.route = table.find(self.request)
+        try:
+            if table is not None:
+                self.route = table.find(self.request)
+        except Exception as error:
+            self.note("routing failed", error)
+            self.refuse(500, b"Internal Server Error\n", True)
+            return
         if self.route is None:
             self.refuse(404, b"404 page not found\n", True)
             return
@@ -139,7 +144,8 @@ cdef class Exchange(Receiver):
         """Await request.pending; on_parked goes on."""
         pending = self.request.pending
         self.request.pending = None
-        if not self.body_over:
+        # While an answer waits the body goes on to the server, which may be waiting for its end.
+        if not self.body_over and self.state == PARKED:
             self.client.pause()
         self.task = self.entry.engine.loop.create_task(within(pending, timeout))
         self.task.add_done_callback(self.on_parked)
@@ -173,7 +179,10 @@ cdef class Exchange(Receiver):
             self.take_answer(step)
         else:
             self.fault(step, TypeError(f"a middleware answers None or a Response, not {type(result).__name__}"))
+        # Nobody further up does it. We may serve the client's next request already; that does no harm.
         self.flush_request()
+        if self.client is not None:
+            self.client.flush()
 
     cdef void lose_answer(self) noexcept:
         """A response step failed: what the server answered is not passed on."""
@@ -193,8 +202,11 @@ cdef class Exchange(Receiver):
         """Choose a server and get a connection to it."""
         cdef Balancer balancer = self.route.balancer
         cdef Upstream upstream
-        if balancer is not None:
-            self.target = balancer.pick()
+        try:
+            if balancer is not None:
+                self.target = balancer.pick()
+        except Exception as error:
+            self.note(f"service {balancer.name} failed", error)
         if self.target is None:
             self.refuse(503, b"no available server\n", True)
             return
@@ -225,21 +237,23 @@ cdef class Exchange(Receiver):
 
     cdef void on_connected(self, Peer server) noexcept:
         cdef Upstream upstream = <Upstream>server
-        self.task = None
         if self.state != CONNECTING:
             upstream.release(False)
             return
+        if upstream.is_closing:
+            # Lost before we were told of it: nobody will tell us again.
+            self.on_dial_failed(ConnectionResetError("closed as soon as it was connected"))
+            return
+        self.task = None
         upstream.attach(self, self.response)
         self.server = upstream
         self.begin()
         self.flush_request()
-        if self.state == ASKING and not self.body_over and not self.server.is_busy():
-            self.client.resume()
 
     cdef void on_dial_failed(self, object error) noexcept:
-        self.task = None
         if self.state != CONNECTING:
             return
+        self.task = None
         if isinstance(error, TimeoutError) or "taking longer" in str(error):
             self.refuse(504, b"Gateway Timeout", False)
         elif isinstance(error, ssl.SSLError):
@@ -274,6 +288,9 @@ cdef class Exchange(Receiver):
             self.early = None
         if self.body_over:
             self.server.finish(None)
+        elif not self.server.is_busy():
+            # It was paused while there was nobody to take more.
+            self.client.resume()
 
     cdef int name_host(self) except -1:
         """Host: the client's, or the server's where the service says so or the client named none."""
@@ -476,8 +493,14 @@ cdef class Exchange(Receiver):
         cdef Field* field = self.response.head.find(F_UPGRADE)
         cdef Connection client, server
         cdef bytes asked = bytes_of(self.request.upgrade)
+        cdef str fault = None
         if field is NULL or bytes_of(value_of(field)).lower() != asked.lower():
-            self.note("the server changed to another protocol than was asked for", None)
+            fault = "the server changed to another protocol than was asked for"
+        elif not self.body_over:
+            # Bytes that frame the rest of the body would be taken for the new protocol.
+            fault = "the server changed protocols before the request was whole"
+        if fault is not None:
+            self.note(fault, None)
             self.refuse(500, b"Internal Server Error", False)
             return
         if self.client is None or not self.client.begin_answer(self.response, &self.answered):
@@ -624,12 +647,15 @@ cdef class Exchange(Receiver):
     cdef void clear(self) noexcept:
         """Forget everything of the request; a plugin that still holds it is refused from now on."""
         if Py_REFCNT(<PyObject*>self.request) > 1:
+            # Its fields point to what is freed now, such as names of servers.
             self.request.over = True
+            self.request.head.clear()
             self.request = Request.__new__(Request)
         else:
             self.request.clear()
         if Py_REFCNT(<PyObject*>self.response) > 1:
             self.response.over = True
+            self.response.head.clear()
             self.response = Response.__new__(Response)
         else:
             self.response.clear()

@@ -6,13 +6,16 @@ Speaks HTTP/1.1 (RFC 9112). It knows requests and answers, not what they are for
 import asyncio
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
 from .forwarded cimport cut_hop_by_hop, read_connection
 from .framing cimport (
     BROKEN, CHUNKED, Fed, Framing, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response,
 )
-from .head cimport BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, Head, PARTIAL, Parsed, WHOLE, has, head_end
+from .head cimport (
+    BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING, Head, PARTIAL, Parsed, WHOLE, has, head_end,
+)
 from .message cimport Request, Response
 from .pool cimport Pool
 from .port cimport Connection, Engine, Receiver
@@ -61,7 +64,9 @@ cdef class Upstream(Connection):
     cdef bint is_stale(self) noexcept:
         """Ask the kernel whether the server has closed, or spoken, while the connection lay idle."""
         cdef char byte
-        return self.fd >= 0 and (self.got_eof or recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+        if self.fd < 0:
+            return False
+        return self.got_eof or recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
 
     cdef bint begin_request(self, Request request, Framing* body, Target target) noexcept:
         """Gather the request's head. False: it has no room, nothing was written."""
@@ -242,6 +247,8 @@ cdef class Upstream(Connection):
             self.keeps = False
             self.body.kind = UNTIL_CLOSE
             self.body.length = -1
+            head.cut(F_CONTENT_LENGTH)
+            head.cut(F_TRANSFER_ENCODING)
             return True
         if not frame_response(&self.body, head, self.to_head):
             return False
@@ -316,7 +323,9 @@ cdef class Upstream(Connection):
             self.receiver.on_server_writable()
 
     cdef void on_deadline(self, int what) noexcept:
-        if self.receiver is None:
+        if self.is_closing:
+            self.abort()
+        elif self.receiver is None:
             self.drop_out()
         elif what == T_CONTINUE and self.state == U_ASKED:
             self.receiver.on_continue_late()
