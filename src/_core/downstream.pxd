@@ -59,6 +59,7 @@ cdef class Downstream(Connection):
     cdef void refuse(self, Exchange exchange) noexcept
     cdef void linger(self) noexcept
     cdef void next(self) noexcept
+    cdef void go_on(self) noexcept
     cdef void client_is_gone(self) noexcept
     cdef void name_client(self) noexcept
     cdef bint is_worth_parsing(self) noexcept

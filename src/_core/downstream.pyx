@@ -202,16 +202,25 @@ cdef class Downstream(Connection):
     cdef void on_writable(self) noexcept:
         if self.exchange is not None:
             self.exchange.on_client_writable()
+        elif self.is_lingering:
+            self.arm(LINGER, T_LINGER)
+        elif not self.is_closing:
+            self.go_on()
 
     cdef void on_deadline(self, int what) noexcept:
         cdef double time
-        if what == T_EXCHANGE and self.exchange is not None:
+        if self.is_closing:
+            self.abort()
+        elif what == T_EXCHANGE and self.exchange is not None:
             time = now()
             if self.write_due <= time:
                 self.abort()
             elif self.read_due <= time and not self.body_over:
                 self.is_last = True
+                self.read_due = NEVER
                 self.exchange.on_request_late()
+                if self.exchange is not None:
+                    self.arm_exchange()
             else:
                 self.arm_exchange()
         elif what == T_HEAD and self.kept is not None and self.exchange is None:
@@ -226,7 +235,7 @@ cdef class Downstream(Connection):
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
         if self.kept is not None:
             self.keep(at, size)
-            if self.exchange is None and self.is_worth_parsing():
+            if self.exchange is None and not self.is_full and self.is_worth_parsing():
                 self.pump_kept()
         elif self.is_lingering:
             self.throw_away(size)
@@ -260,6 +269,10 @@ cdef class Downstream(Connection):
             if self.is_lingering:
                 self.throw_away(size)
                 break
+            if self.exchange is None and self.is_full:
+                # The client has yet to take what it was answered before: whoever only asks gets no more.
+                self.keep(at, size)
+                break
             if self.exchange is None:
                 used = self.read_head(at, size)
             elif not self.body_over:
@@ -278,7 +291,8 @@ cdef class Downstream(Connection):
             self.flush()
 
     cdef void keep(self, const char* at, Py_ssize_t size) noexcept:
-        """Keep bytes for later; beyond a limit no more are read while an exchange is in hand."""
+        """Keep bytes for later; no more are read beyond a limit while an exchange is in hand, nor while the
+        client takes nothing."""
         cdef Py_ssize_t before
         try:
             if self.kept is None:
@@ -293,7 +307,7 @@ cdef class Downstream(Connection):
             self.report(error)
             self.abort()
             return
-        if self.exchange is not None and PyByteArray_GET_SIZE(self.kept) > MOST_AHEAD:
+        if PyByteArray_GET_SIZE(self.kept) > MOST_AHEAD if self.exchange is not None else self.is_full:
             self.pause()
 
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept:
@@ -416,7 +430,8 @@ cdef class Downstream(Connection):
             else:
                 self.chunks = True
                 size = add_text(extra, size, b"Transfer-Encoding: chunked\r\n", 28)
-        if self.entry.is_draining:
+        # Behind an answer that did not wait for the end of its request nothing can follow.
+        if self.entry.is_draining or not self.body_over:
             self.is_last = True
         if self.is_last:
             size = add_text(extra, size, b"Connection: close\r\n", 19)
@@ -522,6 +537,11 @@ cdef class Downstream(Connection):
     cdef void next(self) noexcept:
         """Wait for the next head, or take it from what is kept."""
         self.arm(self.entry.idle_timeout, T_IDLE)
+        if not self.is_full:
+            self.go_on()
+
+    cdef void go_on(self) noexcept:
+        """Read again, and work on what is kept."""
         if self.is_paused:
             self.resume()
         if self.kept is not None and not self.is_pumping:
@@ -574,7 +594,7 @@ cdef class Downstream(Connection):
         if self.is_secure:
             self.close()
             return
-        self.arm(LINGER, T_LINGER)
+        self.arm(self.engine.patience if self.is_full else LINGER, T_LINGER)
         if self.is_paused:
             self.resume()
 
