@@ -268,7 +268,6 @@ cdef class Head:
         self.scan.fault = NULL
         self.present = 0
         self.status = 0
-        self.reason = span_of(NULL, 0)     # an answer of ours goes out with the phrase of its own status
         self.fault = NULL
         self.fault_status = 0
         self.fault_is_bare = False
