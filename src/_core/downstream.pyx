@@ -430,8 +430,8 @@ cdef class Downstream(Connection):
             else:
                 self.chunks = True
                 size = add_text(extra, size, b"Transfer-Encoding: chunked\r\n", 28)
-        # Behind an answer that did not wait for the end of its request nothing can follow.
-        if self.entry.is_draining or not self.body_over:
+        # An answer of ours is over at once: when the request is not, nothing can follow. A server's may outlast it.
+        if self.entry.is_draining or (response.is_ours and not self.body_over):
             self.is_last = True
         if self.is_last:
             size = add_text(extra, size, b"Connection: close\r\n", 19)
