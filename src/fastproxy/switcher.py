@@ -88,9 +88,10 @@ class Switcher:
                 # From here to the swap nothing awaits: what the runtime view says is what serves.
                 _watch(self.switch.swap(made.snapshot))
                 milliseconds = (perf_counter() - begun) * 1000
+                await asyncio.sleep(0)
                 await run_in_turns(made.settle)
-            if self._owns_process and sum(made.counts) >= MANY:
-                gc.freeze()
+                if self._owns_process and sum(made.counts) >= MANY:
+                    gc.freeze()  # before the collector is back: it would look at all that is new at once
         return Applied(number, made.counts, milliseconds, made.failures, self._disabled())
 
     def _disabled(self) -> tuple[Failure, ...]:

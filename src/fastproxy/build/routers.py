@@ -1,7 +1,7 @@
 """`routers`: rule, middlewares and service become a route, and routes the tables of the entry points."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from .._core.balance import Balancer
 from .._core.step import Pipeline
@@ -100,12 +100,8 @@ def tables_of(
     tables: Sequence[Table], removed: Iterable[Route], added: Iterable[Route]
 ) -> Work[tuple[Table, ...]]:
     """Return the tables of all entry points after a change; those that it does not touch are the same."""
-    lost: list[list[Route]] = [[] for _ in tables]
-    gained: list[list[Route]] = [[] for _ in tables]
-    for change, by_table in ((removed, lost), (added, gained)):
-        for route in change:
-            for at in cast(tuple[int, ...], route.extra):
-                by_table[at].append(route)
+    lost = yield from _by_table(len(tables), removed)
+    gained = yield from _by_table(len(tables), added)
     made = list(tables)
     for at in range(len(made)):
         for begin in range(0, max(len(lost[at]), len(gained[at])), BATCH):
@@ -113,3 +109,15 @@ def tables_of(
             made[at] = made[at].updated(lost[at][begin:end], gained[at][begin:end])
             yield None
     return tuple(made)
+
+
+def _by_table(count: int, routes: Iterable[Route]) -> Work[list[list[Route]]]:
+    by_table: list[list[Route]] = [[] for _ in range(count)]
+    indexes: Any
+    for done, route in enumerate(routes):
+        indexes = route.extra
+        for at in indexes:
+            by_table[at].append(route)
+        if not done % BATCH:
+            yield None
+    return by_table
