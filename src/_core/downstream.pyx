@@ -7,6 +7,9 @@ read's worth, and then no more is read.
 from cpython.bytearray cimport (
     PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE, PyByteArray_Resize,
 )
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.string cimport memchr, memcpy
@@ -39,6 +42,7 @@ cdef enum:
     MOST_THROWN = 262144       # bytes thrown away while lingering
 
 cdef double LINGER = 2.0       # seconds
+cdef bytes RESET = pack("ii", 1, 0)    # of SO_LINGER: closing drops what was not sent and says so
 cdef double NEVER = 1e300
 ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
 
@@ -484,6 +488,15 @@ cdef class Downstream(Connection):
         else:
             self.put(begin, size)
         return True
+
+    cdef void give_up(self) noexcept:
+        """End a body that cannot be completed. A client of HTTP/1.0 knows no sign but a reset that it is short."""
+        if self.is_old and self.transport is not None:
+            try:
+                self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+            except Exception as error:
+                self.report(error)
+        self.abort()
 
     cdef void data(self, const char* at, Py_ssize_t size) noexcept:
         if self.chunks:

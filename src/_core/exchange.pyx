@@ -530,11 +530,11 @@ cdef class Exchange(Receiver):
     cdef void on_server_lost(self, object error) noexcept:
         """The server's connection is gone before the answer was whole."""
         cdef Upstream upstream = <Upstream>self.server
-        cdef bint untouched = upstream.is_reused and upstream.partial is None
+        cdef bint untouched = upstream.is_reused and not upstream.has_spoken
+        cdef bint truncated = upstream.partial is not None and error is None
         self.lose_server()
         if self.state == ASKING:
-            if untouched and not self.was_retried and not self.body_sent and not self.said_continue and (
-                    self.may_repeat()):
+            if untouched and not self.was_retried and not self.body_sent and self.may_repeat():
                 # It had timed out on the server's side while it lay idle, most likely.
                 self.was_retried = True
                 count(self.entry.tally, C_RETRIED)
@@ -542,7 +542,10 @@ cdef class Exchange(Receiver):
                 self.dial()
                 return
             self.note(f"server {self.target.url} closed before it answered", error)
-            self.refuse(502, b"Bad Gateway", False)
+            if truncated:
+                self.refuse(500, b"Internal Server Error", False)
+            else:
+                self.refuse(502, b"Bad Gateway", False)
         elif self.state == HELD:
             self.note(f"server {self.target.url} closed within its answer", error)
             self.lose_answer()

@@ -23,6 +23,8 @@ cdef class Upstream(Connection):
     cdef Framing asked                 # how the request's body is framed
     cdef Framing body                  # how the answer's is
     cdef bytes partial                 # the part of an answer's head that has come; None: nothing
+    cdef Py_ssize_t tried              # bytes of `partial` when it was last parsed
+    cdef bint has_spoken               # something came since the request was begun
     cdef bytes trailer                 # likewise of its trailer section
     cdef bint to_head                  # a HEAD request was asked
     cdef bint wants_upgrade            # a 101 may come
@@ -39,7 +41,7 @@ cdef class Upstream(Connection):
     cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept
     cdef void over(self, bint clean) noexcept
     cdef void fail(self, object error) noexcept
-    cdef void keep_partial(self, bytes so_far) noexcept
+    cdef void keep_partial(self, const char* at, Py_ssize_t size) noexcept
     cdef bint frame_answer(self, Head head) noexcept
     cdef void drop_out(self) noexcept
 

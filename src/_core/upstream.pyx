@@ -57,6 +57,7 @@ cdef class Upstream(Connection):
         self.state = U_FRESH
         self.partial = None
         self.trailer = None
+        self.has_spoken = False
         self.asked_whole = False
         self.keeps = False
         self.timer.due = 1e300
@@ -168,10 +169,13 @@ cdef class Upstream(Connection):
         cdef Py_ssize_t used
         cdef bytes joined
         cdef Receiver receiver = self.receiver
+        self.has_spoken = True
         if self.partial is not None:
+            # As a request in pieces: parsed when it is whole, and for its faults each time it has doubled.
             joined = self.partial + PyBytes_FromStringAndSize(at, size)
-            if head_end(joined, len(joined), max(0, len(self.partial) - 3)) < 0:
-                self.keep_partial(joined)
+            if (len(joined) < 2 * self.tried and len(joined) <= MOST_HEAD
+                    and head_end(joined, len(joined), max(0, len(self.partial) - 3)) < 0):
+                self.partial = joined
                 return
             self.partial = None
             at = joined
@@ -196,11 +200,12 @@ cdef class Upstream(Connection):
         if self.receiver is receiver and self.receiver is not None:
             receiver.on_answer_flush()
 
-    cdef void keep_partial(self, bytes so_far) noexcept:
-        if len(so_far) > MOST_HEAD:
+    cdef void keep_partial(self, const char* at, Py_ssize_t size) noexcept:
+        if size > MOST_HEAD:
             self.receiver.on_bad_answer(b"the answer's head is longer than 262144 bytes")
             return
-        self.partial = so_far
+        self.partial = PyBytes_FromStringAndSize(at, size)
+        self.tried = size
 
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept:
         """Read an answer's head; return the bytes used, or -1 when nothing more can be done now."""
@@ -208,7 +213,7 @@ cdef class Upstream(Connection):
         cdef Parsed parsed = head.parse_response(at, size)
         cdef Py_ssize_t used
         if parsed == PARTIAL:
-            self.keep_partial(PyBytes_FromStringAndSize(at, size))
+            self.keep_partial(at, size)
             return -1
         if parsed == BAD:
             self.receiver.on_bad_answer(head.fault)
