@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+import weakref
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -200,6 +201,35 @@ def test_a_loop_that_ends_with_connections_open_leaves_nothing_behind():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, timeout=50)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     assert b"over" in done.stdout
+
+
+class DeadLoop:
+    """A loop that has ended: it calls nobody and knows nobody."""
+
+    def call_later(self, seconds, callback):
+        return self
+
+
+class DeadTransport:
+    def __init__(self, protocol):
+        self.protocol = protocol
+
+    def get_extra_info(self, name):
+        return ("127.0.0.1", 1)
+
+
+def test_connections_are_collected_with_the_wheel_their_deadlines_are_in():
+    """Garbage is taken apart in any order: a deadline may find its wheel gone, or the wheel its owner."""
+    for _ in range(20):
+        entry = EntryPoint(DeadLoop(), Switch(), 0, "web", log=LOG)
+        for _ in range(10):
+            connection = entry()
+            connection.connection_made(DeadTransport(connection))
+        engine = weakref.ref(entry.engine)
+        assert engine().wheel.armed == 10
+        del entry, connection
+        gc.collect()
+        assert engine() is None
 
 
 def test_fields_of_steps_survive_a_response_step_that_waits():
