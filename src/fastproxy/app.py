@@ -47,13 +47,14 @@ class Proxy:
     ) -> None:
         """config: a document, in which sections of the dynamic configuration may stand too; or the path of a
         static configuration file, of which `providers.file` is followed; or a configuration that was read.
-        dynamic: what to serve first, if it does not stand in `config`.
+        dynamic: what to serve first, in place of what `config` says about that.
 
         Raises ConfigError with every problem of a configuration that cannot be used as a whole.
         """
         self.static, first = _read(config)
-        self._provider = _provider(config, self.static)
+        self._provider = _provider(config, self.static) if dynamic is None else None
         self._merger = Merger(self.static)
+        self._merged = Configuration()
         self._first = _dynamic(dynamic) if dynamic is not None else first
         self._sockets: Listeners = {}
         self._block = bytearray(COUNTERS_SIZE)
@@ -149,6 +150,7 @@ class Proxy:
 
     async def _apply_merged(self, configuration: Configuration) -> Applied:
         applied = await self._running.apply(configuration)
+        self._merged = configuration
         tell(applied)
         return applied
 
@@ -163,7 +165,8 @@ class Proxy:
         """Apply what the file says whenever it changed."""
 
         async def apply(configuration: Configuration) -> None:
-            await self._apply_merged(configuration)
+            if configuration != self._merged:  # the provider begins with what was read at the start
+                await self._apply_merged(configuration)
 
         throttle = self.static.providers.providers_throttle_duration / SECOND
         watcher = Watcher(self._merger.merge, apply, throttle)

@@ -19,7 +19,7 @@ from ._core.snapshot import Snapshot, Switch
 from .build.changes import Counts
 from .build.draft import Failure
 from .build.runtime import KINDS, NOUNS, Runtime
-from .build.snapshot import Builder
+from .build.snapshot import Builder, Generation
 from .build.work import run_in_turns
 from .config.delta import Delta
 from .config.dynamic import Configuration
@@ -89,10 +89,19 @@ class Switcher:
                 _watch(self.switch.swap(made.snapshot))
                 milliseconds = (perf_counter() - begun) * 1000
                 await asyncio.sleep(0)
-                await run_in_turns(made.settle)
+                await self._settle(made)
                 if self._owns_process and sum(made.counts) >= MANY:
                     gc.freeze()  # before the collector is back: it would look at all that is new at once
         return Applied(number, made.counts, milliseconds, made.failures, self._disabled())
+
+    async def _settle(self, made: Generation) -> None:
+        """Let go of what only the generation before needed. It serves already: a mistake here is only told."""
+        try:
+            await run_in_turns(made.settle)
+        except Exception:
+            log.exception(
+                "what generation %d does not need any more could not be let go", self.runtime.generation
+            )
 
     def _disabled(self) -> tuple[Failure, ...]:
         failures = self.runtime.failures

@@ -15,7 +15,7 @@ from fastproxy.config.dynamic import Configuration, HttpService, ServersTranspor
 from fastproxy.config.http import HttpConfiguration, HttpRouter, LoadBalancer, Server
 from fastproxy.config.merge import Merger
 from fastproxy.config.middlewares import AddPrefix, Chain, HttpMiddleware
-from fastproxy.config.static import EntryPoint, StaticConfiguration
+from fastproxy.config.static import EntryPoint, EntryPointHTTP, StaticConfiguration
 
 STATIC = StaticConfiguration(
     entry_points={"web": EntryPoint(address=":80"), "admin": EntryPoint(address=":81")}
@@ -347,6 +347,78 @@ def test_an_exception_leaves_everything_as_it_was(worker, monkeypatch):
     assert worker.status(ROUTERS, "r@file") == ("enabled", ())
     worker.last = before
     assert worker.route() is not None
+
+
+# --- middlewares and chains --------------------------------------------------------------------------
+
+
+def steps(worker, host="a.example"):
+    return [step.name for step in worker.route(host).pipeline.steps]
+
+
+def test_middlewares_run_in_order_and_chains_in_their_place(worker):
+    middlewares = {"a": prefix("/a"), "b": prefix("/b"), "c": chain("b", "d"), "d": chain("a")}
+    worker.apply(document({"r": router(middlewares=("a", "c", "b"))}, middlewares=middlewares))
+    assert steps(worker) == ["a@file", "b@file", "a@file", "b@file"]
+
+
+def test_routers_with_the_same_middlewares_share_a_pipeline(worker):
+    routers = {"r": router(middlewares=("m",)), "q": router("q.example", middlewares=("m",))}
+    worker.apply(document({**routers, "p": router("p.example")}, middlewares={"m": prefix()}))
+    assert worker.route().pipeline is worker.route("q.example").pipeline
+    assert worker.route().pipeline is not worker.route("p.example").pipeline
+
+
+def test_a_changed_middleware_builds_chains_and_routers_again_and_no_others(worker):
+    routers = {"r": router(middlewares=("c",)), "q": router("q.example", middlewares=("n",))}
+    middlewares = {"m": prefix("/1"), "n": prefix("/n"), "d": chain("m"), "c": chain("d")}
+    worker.apply(document(routers, middlewares=middlewares))
+    before, other = worker.route(), worker.route("q.example")
+    worker.apply(document(routers, middlewares={**middlewares, "m": prefix("/2")}))
+    assert worker.route() is not before
+    assert worker.route().pipeline.steps != before.pipeline.steps
+    assert worker.route().balancer is before.balancer
+    assert worker.route("q.example") is other
+
+
+def test_a_chain_that_leads_back_to_itself_disables_who_uses_it(worker):
+    middlewares = {"a": chain("b"), "b": chain("c"), "c": chain("a"), "m": prefix()}
+    routers = {"r": router(middlewares=("a",)), "q": router("q.example", middlewares=("m",))}
+    worker.apply(document(routers, middlewares=middlewares))
+    assert worker.route() is None
+    assert worker.route("q.example") is not None
+    for name in ("a@file", "b@file", "c@file"):
+        status, (reason,) = worker.status(MIDDLEWARES, name)
+        assert status == "disabled"
+        assert "a@file -> b@file -> c@file -> a@file" in reason
+    worker.apply(document(routers, middlewares={**middlewares, "c": chain("m")}))
+    assert steps(worker) == ["m@file"]
+
+
+def test_a_chain_of_itself(worker):
+    worker.apply(document({"r": router(middlewares=("a",))}, middlewares={"a": chain("a")}))
+    assert worker.status(MIDDLEWARES, "a@file") == (
+        "disabled",
+        ("a chain that leads back to itself: a@file -> a@file",),
+    )
+
+
+def test_a_member_that_is_missing_names_the_way_to_it(worker):
+    worker.apply(document({"r": router(middlewares=("c",))}, middlewares={"c": chain("m")}))
+    missing = 'middleware "m@file" does not exist'
+    assert worker.status(MIDDLEWARES, "c@file") == ("disabled", (missing,))
+    assert worker.status(ROUTERS, "r@file") == ("disabled", (f'middleware "c@file" is disabled: {missing}',))
+    worker.apply(document({"r": router(middlewares=("c",))}, middlewares={"c": chain("m"), "m": prefix()}))
+    assert steps(worker) == ["m@file"]
+
+
+def test_middlewares_of_an_entry_point_come_first():
+    static = StaticConfiguration(
+        entry_points={"web": EntryPoint(address=":80", http=EntryPointHTTP(middlewares=("e@file",)))}
+    )
+    worker = Worker(static)
+    worker.apply(document({"r": router(middlewares=("m",))}, middlewares={"e": prefix(), "m": prefix()}))
+    assert [step.name for step in worker.route(table=0).pipeline.steps] == ["e@file", "m@file"]
 
 
 # --- who uses whom ----------------------------------------------------------------------------------
