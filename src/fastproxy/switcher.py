@@ -95,7 +95,7 @@ class Switcher:
         return Applied(number, made.counts, milliseconds, made.failures, self._disabled())
 
     async def _settle(self, made: Generation) -> None:
-        """Let go of what only the generation before needed. It serves already: a mistake here is only told."""
+        """Let go of what only the generation before needed; whatever this raises, the new one serves."""
         try:
             await run_in_turns(made.settle)
         except Exception:
