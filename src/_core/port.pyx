@@ -258,9 +258,10 @@ cdef class Connection(Peer):
         if size <= 0 or self.transport is None or self.is_closing:
             return
         try:
-            if not self.limited:
+            if not self.limited and self.fd != ASK_FD:
                 # Whatever waits at all makes the transport call pause_writing. That of TLS calls it at `high`,
                 # so also while nothing waits if that is 0, and then resume_writing at its next occasion.
+                # A brief connection writes by its transport only: there the usual 64 KiB will do.
                 self.transport.set_write_buffer_limits(high=1 if self.is_secure else 0, low=0)
                 self.limited = True
             self.transport.write(PyBytes_FromStringAndSize(at, size))
