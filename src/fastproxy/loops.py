@@ -28,7 +28,7 @@ class _Transports(dict[int, Any]):
         return transport
 
 
-# uvloop takes the class once, when it is imported. Where a host program imported it before us, all stays as it is.
+# uvloop takes the class once, when it is imported. Where a program imported it before us, nothing changes.
 _usual, weakref.WeakValueDictionary = weakref.WeakValueDictionary, _Transports  # type: ignore[assignment,misc]
 try:
     import uvloop

@@ -166,8 +166,8 @@ class Worker:
             await listener.start()
         gc.collect()
         gc.freeze()  # modules and the first configuration stay; no collection needs to look at them again
-        # Connections come and go without making garbage that only the collector finds; looking through the young
-        # ones every 700 objects was a twentieth of what a new connection cost.
+        # Connections come and go without making garbage that only the collector finds; looking through the
+        # young ones every 700 objects was a twentieth of what a new connection cost.
         gc.set_threshold(50_000, 20, 100)
         self._send(Ready(COUNTERS))
 

@@ -237,7 +237,8 @@ def test_fields_of_steps_survive_a_response_step_that_waits():
 
     async def scene():
         edits = HeaderEdits("edits", (), [(b"X-Edit", b"from a step")])
-        async with stage(fine, [Awaited("late", Waits(), wants_request=False, wants_response=True), edits]) as made:
+        late = Awaited("late", Waits(), wants_request=False, wants_response=True)
+        async with stage(fine, [late, edits]) as made:
             reader, writer = await made.client()
             for _ in range(3):
                 writer.write(GET)
@@ -344,7 +345,8 @@ def test_a_body_goes_on_behind_a_response_step_that_waited():
         writer.write(b"800000")
 
     async def scene():
-        async with stage(early, [Awaited("waits", Waits(), wants_request=False, wants_response=True)]) as made:
+        waits = Awaited("waits", Waits(), wants_request=False, wants_response=True)
+        async with stage(early, [waits]) as made:
             assert await upload(made, 800_000) == (b"HTTP/1.1 200 OK", 800_000)
 
     play(scene())

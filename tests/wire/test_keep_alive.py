@@ -67,7 +67,8 @@ CONVERSATION = [
     (b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc\r\n", b"POST /2 HTTP/1.1 abc\r\n"),
     (b"HEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n", b""),
     (
-        b"PUT /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n1\r\nd\r\n0\r\nX: y\r\n\r\n",
+        b"PUT /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3;x\r\nabc\r\n1\r\nd\r\n0\r\nX: y\r\n\r\n",
         b"PUT /4 HTTP/1.1 abcd",
     ),
     (b"\r\nGET /404 HTTP/1.1\r\nHost: b\r\n\r\n", b"404 page not found\n"),
