@@ -435,7 +435,8 @@ cdef class Downstream(Connection):
                 self.chunks = True
                 size = add_text(extra, size, b"Transfer-Encoding: chunked\r\n", 28)
         # An answer of ours is over at once: when the request is not, nothing can follow. A server's may outlast it.
-        if self.entry.is_draining or (response.is_ours and not self.body_over):
+        # But a body that was held back, and now is not wanted, may come or not: what follows could be either.
+        if self.entry.is_draining or (not self.body_over and (response.is_ours or self.exchange.holds_back())):
             self.is_last = True
         if self.is_last:
             size = add_text(extra, size, b"Connection: close\r\n", 19)

@@ -73,6 +73,7 @@ cdef class Exchange(Receiver):
     cdef void on_client_writable(self) noexcept
     cdef void flush_request(self) noexcept
     cdef bint wants_body(self) noexcept
+    cdef bint holds_back(self) noexcept
     cdef void clear(self) noexcept
 
     cdef void run_steps(self) noexcept

@@ -382,6 +382,11 @@ cdef class Exchange(Receiver):
         count(self.entry.tally, C_1XX)
         self.client.interim(self.response)
 
+    cdef bint holds_back(self) noexcept:
+        """Say whether the client waits for a 100 that nobody has said."""
+        return (has(self.request.head, F_EXPECT) and not self.said_continue and not self.body_sent
+                and self.early is None)
+
     cdef void on_continue_late(self) noexcept:
         """The server says nothing to an Expect: the client is told to go on, as after its own patience."""
         if self.client is not None and self.state == ASKING and not self.said_continue:
