@@ -26,6 +26,7 @@ MODULES = (
     "rewrite",
     "tally",
     "deadline",
+    "shared",
     "netset",
     "path",
     "location",

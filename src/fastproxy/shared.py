@@ -1,50 +1,68 @@
 """Memory that all processes of one instance map: an anonymous file, handed to the workers as a descriptor.
 
 ```
-offset                 bytes                  what                          written by
-0                      40                     header, below                 the supervisor, once
-PAGE                   slots x BLOCK          one block for each slot       the worker that has the slot
-PAGE + slots x BLOCK   words x 8, to a page   words shared by all workers   all of them, atomically
+offset          bytes                     what                         written by
+0               48                        header, below                the supervisor, once
+PAGE            slots x BLOCK             one block for each slot      the worker that has the slot
+                CELLS x width x 8         in-flight counts             each worker its own word of a row
+                CELLS x 8                 token buckets                all workers, atomically
 ```
 
-Everything is little-endian, 8 bytes wide and 8-aligned; a block and the shared words begin on a page, so
-that no two workers write to one cache line. What a block holds is known to `_core.tally` alone; here it is a
-row of words. The successor of a dead worker is given the same slot and counts on.
+Everything is little-endian, 8 bytes wide and 8-aligned; each part begins on a page, so that no two workers
+write to one cache line of a block. Memory that nobody has touched takes no room.
 
-The shared words are for limiter buckets and in-flight counts; nobody is given one yet, so there are none.
+What a block holds is known to `_core.tally` alone; here it is a row of words. The successor of a dead worker is
+given the same slot and counts on.
+
+In-flight counts and buckets are numbered by *cell*. Cell 0 counts the connections of clients, the next ones those
+of each entry point in the order of their names; all others are given out by `cells`. A row of the counts has a
+word for each slot, in whole cache lines (`width`); what is under way in all workers is the sum of the row, and a
+dead worker's words are zeroed before its successor starts, so nothing that it had under way is counted for ever.
+How they are counted is known to `_core.shared`.
 """
 
 import mmap
 import os
 import struct
+import time
+from collections.abc import Iterator
 
 MAGIC = b"fastprox"
-VERSION = 1
+VERSION = 2
 PAGE = 4096
 BLOCK = 16 * PAGE
 """Bytes of one worker's block: 8192 counters."""
 
-WORD = 8
+CELLS = 65536
+"""In-flight counts, and token buckets."""
 
-_HEADER = struct.Struct("<8sQQQQ")  # magic, version, slots, bytes of a block, shared words
+CONNECTIONS = 0
+"""The cell of all connections of clients; those of each entry point follow."""
+
+WORD = 8
+LINE = 8  # words of a cache line
+
+_HEADER = struct.Struct("<8sQQQQQ")  # magic, version, slots, bytes of a block, cells, nanoseconds when made
 
 
 class Shared:
     """The mapped memory. Whoever made it or opened it closes it, after the views that it has given out."""
 
-    def __init__(self, descriptor: int, slots: int, words: int) -> None:
+    def __init__(self, descriptor: int, slots: int, began: int) -> None:
         self.descriptor = descriptor
         self.slots = slots
-        self.words = words
-        self._memory = mmap.mmap(descriptor, _size(slots, words))
+        self.began = began
+        """Of the monotonic clock, in nanoseconds: when the memory was made."""
+
+        self._memory = mmap.mmap(descriptor, _end(slots))
 
     @classmethod
-    def make(cls, slots: int, words: int = 0) -> "Shared":
+    def make(cls, slots: int) -> "Shared":
         """Make the memory for that many workers, all zero. OSError if the system gives none."""
         descriptor = os.memfd_create("fastproxy", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, _size(slots, words))
-        made = cls(descriptor, slots, words)
-        _HEADER.pack_into(made._memory, 0, MAGIC, VERSION, slots, BLOCK, words)
+        os.ftruncate(descriptor, _end(slots))
+        made = cls(descriptor, slots, time.monotonic_ns())
+        _HEADER.pack_into(made._memory, 0, MAGIC, VERSION, slots, BLOCK, CELLS, made.began)
         return made
 
     @classmethod
@@ -53,16 +71,15 @@ class Shared:
         header = os.pread(descriptor, _HEADER.size, 0)
         if len(header) < _HEADER.size:
             raise ValueError(f"descriptor {descriptor} is no shared memory of fastproxy")
-        magic, version, slots, block, words = _HEADER.unpack(header)
-        if (magic, version, block) != (MAGIC, VERSION, BLOCK):
+        magic, version, slots, block, cells, began = _HEADER.unpack(header)
+        if (magic, version, block, cells) != (MAGIC, VERSION, BLOCK, CELLS):
             found = f"version {version} with blocks of {block} bytes"
             raise ValueError(f"shared memory of {found}; known is version {VERSION} with {BLOCK}")
-        return cls(descriptor, slots, words)
+        return cls(descriptor, slots, began)
 
     def block(self, slot: int) -> memoryview:
         """Return the block of one worker, BLOCK bytes, writable. slot: from 0."""
-        if not 0 <= slot < self.slots:
-            raise IndexError(f"no slot {slot}; there are {self.slots}")
+        self._check(slot)
         start = PAGE + slot * BLOCK
         return memoryview(self._memory)[start : start + BLOCK]
 
@@ -75,12 +92,76 @@ class Shared:
                     sums[at] += value
         return sums
 
+    # --- in-flight counts and buckets -----------------------------------------------------------------------
+
+    def in_flight(self) -> memoryview:
+        """Return the in-flight counts: CELLS rows of words, writable."""
+        return memoryview(self._memory)[_counts(self.slots) : _buckets(self.slots)]
+
+    def buckets(self) -> memoryview:
+        """Return the token buckets: CELLS words, writable."""
+        return memoryview(self._memory)[_buckets(self.slots) : _end(self.slots)]
+
+    def under_way(self, cell: int) -> int:
+        """Return how many all workers together have under way. cell: from 0."""
+        if not 0 <= cell < CELLS:
+            raise IndexError(f"no cell {cell}; there are {CELLS}")
+        start = _counts(self.slots) + cell * _width(self.slots) * WORD
+        with memoryview(self._memory)[start : start + self.slots * WORD] as row, row.cast("q") as words:
+            return sum(words)
+
+    def forget(self, slot: int) -> None:
+        """Count nothing any more of what the worker in this slot had under way. It must be dead."""
+        self._check(slot)
+        width = _width(self.slots)
+        with memoryview(self._memory) as memory:
+            for start, end in self._touched(_counts(self.slots), _buckets(self.slots)):
+                with memory[start:end] as part, part.cast("q") as words:
+                    own = words[slot::width]
+                    own[:] = memoryview(bytes(own.nbytes)).cast("q")
+                    own.release()
+
+    def empty(self, cell: int) -> None:
+        """Fill a bucket up, for a new owner. Nobody may be using it."""
+        start = _buckets(self.slots) + cell * WORD
+        self._memory[start : start + WORD] = bytes(WORD)
+
+    def _touched(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Give the parts between two page borders that may hold anything but zeros, in whole rows."""
+        step = _width(self.slots) * WORD
+        while start < end:
+            try:
+                data = os.lseek(self.descriptor, start, os.SEEK_DATA)
+            except OSError:
+                return  # none behind it
+            hole = os.lseek(self.descriptor, data, os.SEEK_HOLE)
+            first = start + (data - start) // step * step
+            start = min(end, start + -(-(hole - start) // step) * step)
+            if data < end:
+                yield first, start
+
+    def _check(self, slot: int) -> None:
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"no slot {slot}; there are {self.slots}")
+
     def close(self) -> None:
-        """Unmap and close. BufferError while views of blocks are in use."""
+        """Unmap and close. BufferError while views of it are in use."""
         self._memory.close()
         os.close(self.descriptor)
 
 
-def _size(slots: int, words: int) -> int:
-    shared = -(-words * WORD // PAGE) * PAGE
-    return PAGE + slots * BLOCK + shared
+def _width(slots: int) -> int:
+    """Return the words of one row of in-flight counts."""
+    return -(-slots // LINE) * LINE
+
+
+def _counts(slots: int) -> int:
+    return PAGE + slots * BLOCK
+
+
+def _buckets(slots: int) -> int:
+    return _counts(slots) + CELLS * _width(slots) * WORD
+
+
+def _end(slots: int) -> int:
+    return _buckets(slots) + CELLS * WORD

@@ -269,6 +269,7 @@ class Workers:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+        self._shared.forget(slot.number)
         self._tell_reloads()
         return _ending(process.returncode)
 

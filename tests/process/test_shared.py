@@ -52,17 +52,11 @@ def test_no_block_outside(shared, slot):
         shared.block(slot)
 
 
-def test_room_for_words_that_all_share():
-    made = Shared.make(1, words=600)
-    assert os.fstat(made.descriptor).st_size == PAGE + BLOCK + 2 * PAGE
-    made.close()
-
-
 def test_foreign_memory_is_refused():
     descriptor = os.memfd_create("foreign")
     with pytest.raises(ValueError, match="is no shared memory of fastproxy"):
         Shared.open(descriptor)
-    os.pwrite(descriptor, struct.pack("<8sQQQQ", b"fastprox", 99, 1, 4096, 0), 0)
+    os.pwrite(descriptor, struct.pack("<8sQQQQQ", b"fastprox", 99, 1, 4096, 0, 0), 0)
     with pytest.raises(ValueError, match="version 99"):
         Shared.open(descriptor)
     os.close(descriptor)
