@@ -51,10 +51,10 @@ cdef class RoundRobin(Balancer):
 
     cdef Target pick(self):
         cdef Target target
-        cdef int tries
+        cdef int _try
         # Heavy targets come up more than once before the lightest does, so a bound on tries cannot promise to
         # meet every target; the plain scan behind it does, and is only reached while nearly all are down.
-        for tries in range(2 * self.count):
+        for _try in range(2 * self.count):
             target = <Target>self.targets[self.heap[0].index]
             self.heap[0].deadline += self.heap[0].step
             sift_down(self.heap, self.count, 0)

@@ -15,12 +15,10 @@ from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.string cimport memchr, memcpy
 
 from .deadline cimport now
-from .exchange cimport ENDED, Entry, Exchange, keep_exchange, new_exchange
+from .exchange cimport Entry, Exchange, keep_exchange, new_exchange
 from .forwarded cimport Forwarding
-from .framing cimport BROKEN, CHUNKED, Fed, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
-from .head cimport (
-    BAD, F_CONNECTION, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of,
-)
+from .framing cimport BROKEN, CHUNKED, Fed, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
+from .head cimport BAD, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of
 from .message cimport Request, Response
 from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of

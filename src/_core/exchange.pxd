@@ -96,7 +96,7 @@ cdef class Exchange(Receiver):
     cdef void lose_answer(self) noexcept
     cdef void make_answer(self, int status, list headers, bytes body) noexcept
     cdef Upstream take_idle(self)
-    cdef void dial(self) noexcept
+    cdef void open_connection(self) noexcept
     cdef int name_host(self) except -1
     cdef void cut_off(self) noexcept
     cdef void cancel(self) noexcept

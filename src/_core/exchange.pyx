@@ -1,7 +1,7 @@
 """One request and its answer: the state machine between two peers. It knows no socket.
 
     FREE -> ROUTING -> CONNECTING -> ASKING -> RESPONDING -> ANSWERING -> ENDED
-               |  ^         |                     |    ^          
+               |  ^         |                     |    ^
                v  |         +-- (pooled) --^      v    |          TUNNELLED after a 101
              PARKED                              HELD
 
@@ -21,18 +21,18 @@ from cpython.object cimport PyObject
 
 from .balance cimport Balancer
 from .framing cimport LENGTH, NO_BODY
-from .head cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, has, value_of
+from .head cimport F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, has, value_of
 from .message cimport Answer
 from .port cimport Connection
-from .span cimport Span, bytes_of, find_byte, lower, same_folded, span_of, span_of_bytes
+from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
-from .step cimport ANSWER, FAULT, NEXT, PARK, Step, Verdict
+from .step cimport ANSWER, PARK, Step, Verdict
 from .table cimport Table
 from .tally cimport (
     C_1XX, C_2XX, C_3XX, C_4XX, C_5XX, C_BYTES_IN, C_BYTES_OUT, C_DIALLED, C_GONE, C_REQUESTS, C_RETRIED,
     Count, count, count_more,
 )
-from .target cimport target_begin, target_end
+from .target cimport target_end
 from .upstream cimport Upstream, dial
 
 cdef extern from "Python.h":
@@ -216,7 +216,7 @@ cdef class Exchange(Receiver):
             self.server = upstream
             self.begin()
         else:
-            self.dial()
+            self.open_connection()
 
     cdef Upstream take_idle(self):
         """An idle connection, or None. One that could not be asked again in secret is looked at first."""
@@ -228,7 +228,7 @@ cdef class Exchange(Receiver):
                 return upstream
             upstream.abort()
 
-    cdef void dial(self) noexcept:
+    cdef void open_connection(self) noexcept:
         self.state = CONNECTING
         if not self.body_over:
             self.client.pause()
@@ -544,7 +544,7 @@ cdef class Exchange(Receiver):
                 self.was_retried = True
                 count(self.entry.tally, C_RETRIED)
                 self.response.clear()
-                self.dial()
+                self.open_connection()
                 return
             self.note(f"server {self.target.url} closed before it answered", error)
             if truncated:

@@ -1,11 +1,8 @@
 """Request and Response as rules, steps and plugins see them."""
 
-from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memchr
 
-from .head cimport (
-    F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, F_X_FORWARDED_FOR, Field, Head, WHOLE, has, spelled, value_of,
-)
+from .head cimport F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, Field, Head, WHOLE, has, spelled, value_of
 from .netset cimport address_of_text
 from .path cimport is_plain, normalised, routed, sanitized
 from .phrase cimport phrase_of

@@ -3,12 +3,12 @@
 import weakref
 from email.utils import formatdate
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from .deadline cimport Timed, Wheel, detach, now
+from .deadline cimport Wheel, detach, now
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_NOSIGNAL

@@ -10,11 +10,9 @@ from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
 from .forwarded cimport cut_hop_by_hop, read_connection
-from .framing cimport (
-    BROKEN, CHUNKED, Fed, Framing, LENGTH, MORE, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response,
-)
+from .framing cimport BROKEN, CHUNKED, Fed, Framing, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response
 from .head cimport (
-    BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING, Head, PARTIAL, Parsed, WHOLE, has, head_end,
+    BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING, Head, PARTIAL, Parsed, has, head_end,
 )
 from .message cimport Request, Response
 from .pool cimport Pool
