@@ -30,8 +30,8 @@ KEEP_ALIVE = 180
 ACCEPTS_A_TURN = 4
 """How many connections one turn of the loop takes from a socket.
 
-uvloop takes one for each descriptor that it watches, so the socket is watched under several: a burst is taken in
-fewer turns, and each turn costs two system calls.
+uvloop takes one for each descriptor that it watches, so the socket is watched under several: a burst is taken
+in fewer turns, and each turn costs two system calls.
 """
 
 AGAIN_SECONDS = 0.1
