@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .config import internal
 from .config.decode import plan_of, text_of
 from .config.document import decode, read_whole
 from .config.findings import Findings, Place, Where, nearest, shown_path, unknown
@@ -44,9 +45,6 @@ STATIC_ROOTS = plan_of(StaticConfiguration).names()
 PLUGINS = "fastproxy.plugins"
 """The group of entry points in which packages offer their plugins."""
 
-NOT_YET = ("api", "dashboard", "ping", "prometheus", "rest", "acme-http", "noop")
-"""Services of Traefik's provider `internal`."""
-
 
 class Names(NamedTuple):
     """What may be referred to."""
@@ -57,6 +55,9 @@ class Names(NamedTuple):
     by_kind: Mapping[str, Iterable[str]]
     """Bare names by the word for their kind. A kind that is not there is not checked."""
 
+    internal: Iterable[str] | None = None
+    """The internal services that are switched on; None: they are not known, and not checked."""
+
     def mistake(self, kind: str, reference: str) -> str:
         """Return what is wrong with a reference, or ''."""
         if kind not in self.by_kind or not reference:
@@ -64,9 +65,21 @@ class Names(NamedTuple):
         name, at, provider = reference.rpartition("@")
         if not at or kind in ("entry point", "plugin"):
             name, provider = reference, self.provider
+        if provider == internal.PROVIDER:
+            return self._internal(kind, name)
         if provider != self.provider:
-            return _foreign(kind, name, provider, self.provider)
+            return _foreign(name, provider, self.provider)
         return "" if name in self.by_kind[kind] else self._missing(kind, name)
+
+    def _internal(self, kind: str, name: str) -> str:
+        """Return what is wrong with a name of the provider `internal`, or ''."""
+        if (kind, name) == ("serversTransport", "default"):
+            return ""
+        if kind != "service" or name not in internal.NAMES:
+            known = [f"{each}@{internal.PROVIDER}" for each in internal.BUILT] if kind == "service" else []
+            return unknown(kind, f"{name}@{internal.PROVIDER}", known)
+        is_there = name in internal.BUILT if self.internal is None else name in self.internal
+        return "" if is_there else internal.refusal(name)
 
     def _missing(self, kind: str, name: str) -> str:
         names = sorted(self.by_kind[kind])
@@ -80,15 +93,11 @@ class Names(NamedTuple):
         return f'unknown {kind} "{name}"; {known}'
 
 
-def _foreign(kind: str, name: str, provider: str, own: str) -> str:
-    """Return what is wrong with a name of another provider, or ''."""
-    if (kind, name, provider) == ("serversTransport", "default", "internal"):
-        return ""
-    if provider == "internal" and kind == "service" and name in NOT_YET:
-        return f'"{name}@internal" is not supported yet'
+def _foreign(name: str, provider: str, own: str) -> str:
+    """Return what is wrong with a name of another provider."""
     if provider in PROVIDER_NAMES.split():
         return f'"{name}@{provider}": the provider {provider} is not supported yet; there is {own}'
-    return f'"{name}@{provider}": {unknown("provider", provider, [own, "internal"])}'
+    return f'"{name}@{provider}": {unknown("provider", provider, [own, internal.PROVIDER])}'
 
 
 class Document:
@@ -248,6 +257,8 @@ class Scope(NamedTuple):
     entry_points: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    internal_services: tuple[str, ...] | None = None
+    """Those that are switched on; None: it cannot be said."""
 
 
 def check_documents(
@@ -269,7 +280,7 @@ def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) 
     }
     if scope is not None:
         by_kind |= {"entry point": set(scope.entry_points), "plugin": set(scope.plugins)}
-    return Names(provider, by_kind)
+    return Names(provider, by_kind, scope.internal_services if scope is not None else None)
 
 
 def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
@@ -352,6 +363,7 @@ def _scope(made: StaticConfiguration) -> Scope:
         tuple(made.entry_points),
         (*made.core.plugins, *installed_plugins()),
         tuple(dynamic_files(provider) if provider else ()),
+        internal.services_of(made),
     )
 
 

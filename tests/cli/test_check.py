@@ -103,7 +103,9 @@ servers = [{url = "http://127.0.0.1:3000"}]
         ("shp@file", 'unknown service "shp"; did you mean shop?'),
         ("nothing-like-it", 'unknown service "nothing-like-it"; known: shop'),
         ("shop@docker", '"shop@docker": the provider docker is not supported yet; there is file'),
-        ("api@internal", '"api@internal" is not supported yet'),
+        ("api@internal", None),
+        ("noop@internal", 'the service "noop@internal" is not supported yet'),
+        ("apu@internal", 'unknown service "apu@internal"; did you mean api@internal?'),
         ("shop@fiel", '"shop@fiel": unknown provider "fiel"; did you mean file?'),
     ],
 )
@@ -118,6 +120,7 @@ def test_references(service, message):
         ("default@internal", None),
         ("slow@file", None),
         ("fast", 'unknown serversTransport "fast"; known: slow'),
+        ("fast@internal", 'unknown serversTransport "fast@internal"'),
     ],
 )
 def test_references_to_transports(transport, message):

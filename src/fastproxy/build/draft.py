@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from .._core.step import Pipeline, Step
 from .._core.table import Route, Table
+from ..config import internal
 from ..config.merge import DEFAULT_TRANSPORT
 from ..plugins.load import Plugins
 from .changes import Changes
@@ -25,9 +26,6 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 _MISSING: Any = object()
-
-INTERNAL = frozenset(("api", "dashboard", "rest", "ping", "prometheus", "acme-http", "noop"))
-"""The services of Traefik's own, `api@internal` and so on: none of them is there yet."""
 
 
 class Failure(NamedTuple):
@@ -225,8 +223,9 @@ class Draft:
             raise Broken(f"{_CALLED[kind].format(name)} is disabled: {reason}")
         if kind == TRANSPORTS:
             raise Broken(f"servers transport not found {name}")
-        if kind == SERVICES and name.removesuffix("@internal") in INTERNAL:
-            raise Broken(f'the service "{name}" is not supported yet')
+        bare, _, provider = name.rpartition("@")
+        if kind == SERVICES and provider == internal.PROVIDER and bare in internal.NAMES:
+            raise Broken(internal.refusal(bare))
         raise Broken(f"{_CALLED[kind].format(name)} does not exist")
 
     # --- the end of it --------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 Source of names, types and defaults: the static configuration of Traefik v3; `core` holds our own extensions.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import field, structs
 
 from .schema import Choice, Mistake, Reads, Section
 from .values import (
@@ -17,6 +18,7 @@ from .values import (
     Nanoseconds,
     Network,
     NotNegative,
+    integer,
     positive,
     split_address,
 )
@@ -196,6 +198,70 @@ class Providers(Section, frozen=True):
     file: FileProvider | None = None
 
 
+# --- api, ping -------------------------------------------------------------------------------------
+
+INTERNAL_ENTRY_POINT = "traefik"
+"""Where `api.insecure` and `ping` are served: on :8080, unless somebody declares it."""
+
+_BASE_PATH = re.compile(r"/[a-zA-Z0-9/_.:~-]*")
+
+
+def path_prefix(text: str) -> str:
+    """Check `api.basePath`: a path of letters, digits and `/ _ . : ~ -`."""
+    if not _BASE_PATH.fullmatch(text):
+        raise ValueError(f'"{text}" is not a path of letters, digits and /_.:~- ; write one such as /proxy')
+    return text
+
+
+def final_status(text: str) -> int:
+    """Read a status that an answer may have: 200 to 999."""
+    code = integer(text)
+    if not 200 <= code <= 999:
+        raise ValueError(f"{text} is not the status of an answer; write one from 200 to 999, such as 503")
+    return code
+
+
+class API(Section, frozen=True):
+    """`api`: what runs, as JSON, served by `api@internal`."""
+
+    MAY_BE_EMPTY = True
+
+    insecure: bool = False
+    """Serve it on the entry point `traefik`, to everybody who reaches that."""
+
+    base_path: Annotated[str, Reads(path_prefix)] = "/"
+    """What stands before `/api` in every path."""
+
+    dashboard: bool = False
+    """Traefik's default is True. There is no dashboard yet, so only who asks for it in words is refused."""
+
+    debug: bool = False
+    disable_dashboard_ad: bool = False
+    dashboard_name: str = ""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        for option, wanted in (("dashboard", self.dashboard), ("debug", self.debug)):
+            if wanted:
+                yield option, "true is not supported yet; leave it out"
+
+    def prefix(self) -> str:
+        """The base path without a slash at its end: what is put before `/api`."""
+        return self.base_path.rstrip("/")
+
+
+class Ping(Section, frozen=True):
+    """`ping`: whether it runs, served by `ping@internal`."""
+
+    MAY_BE_EMPTY = True
+
+    entry_point: str = INTERNAL_ENTRY_POINT
+    manual_routing: bool = False
+    """True: only routers of the user lead to `ping@internal`."""
+
+    terminating_status_code: Annotated[int, Reads(final_status)] = 503
+    """Answered from the signal to stop on."""
+
+
 # --- log, serversTransport, global, core -----------------------------------------------------------
 
 LogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "PANIC"]
@@ -292,11 +358,14 @@ class Core(Section, frozen=True):
 # --- the whole -------------------------------------------------------------------------------------
 
 
+_INTERNAL = EntryPoint(address=":8080")
+
+
 class StaticConfiguration(Section, frozen=True):
     """Everything that is read at start."""
 
     NOT_YET = (
-        "tcpServersTransport api metrics ping accessLog tracing hostResolver certificatesResolvers "
+        "tcpServersTransport metrics accessLog tracing hostResolver certificatesResolvers "
         "experimental spiffe ocsp"
     )
 
@@ -304,6 +373,8 @@ class StaticConfiguration(Section, frozen=True):
     providers: Providers = Providers()
     log: Log = Log()
     servers_transport: DefaultTransport = DefaultTransport()
+    api: API | None = None
+    ping: Ping | None = None
     global_: Global = field(default=Global(), name="global")
     core: Core = Core()
 
@@ -314,18 +385,46 @@ class StaticConfiguration(Section, frozen=True):
             shared = point.reuse_port and self.entry_points[other].reuse_port
             if other != name and point.location.port and not shared:
                 yield ("entryPoints", name, "address"), f'"{point.address}" is the address of {other} already'
+        yield from self._internal_mistakes(seen)
+
+    def _internal_mistakes(self, taken: dict[Address, str]) -> Iterator[Mistake]:
+        """Yield what is wrong with the entry points of `api` and `ping`. taken: who has which address."""
+        user = self._user_of_internal()
+        if user and INTERNAL_ENTRY_POINT not in self.entry_points and _INTERNAL.location in taken:
+            address, other = _INTERNAL.address, taken[_INTERNAL.location]
+            yield user, (
+                f'needs the entry point {INTERNAL_ENTRY_POINT} on "{address}", which is the address of '
+                f"{other} already; declare entryPoints.{INTERNAL_ENTRY_POINT}.address"
+            )
+        if self.ping is not None and not self.ping.manual_routing:
+            name, points = self.ping.entry_point, self.with_implicit_entries().entry_points
+            if name not in points:
+                message = f'unknown entry point "{name}"; there is {", ".join(sorted(points))}'
+                yield ("ping", "entryPoint"), message
+
+    def _user_of_internal(self) -> tuple[str, ...]:
+        """Return the option that needs the entry point `traefik`, or ()."""
+        if self.api is not None and self.api.insecure:
+            return ("api", "insecure")
+        ping = self.ping
+        if ping is not None and not ping.manual_routing and ping.entry_point == INTERNAL_ENTRY_POINT:
+            return ("ping",)
+        return ()
 
     def with_implicit_entries(self) -> "StaticConfiguration":
-        """Return self, or, where no entry point is declared, a copy with `http` on :80."""
-        if self.entry_points:
-            return self
-        values: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
-        return StaticConfiguration(**{**values, "entry_points": {"http": EntryPoint(address=":80")}})
+        """Return self, or a copy with the entry points that are there without being declared.
+
+        These are `http` on :80 where none is declared, and `traefik` on :8080 where `api` or `ping` needs it.
+        """
+        points = self.entry_points or {"http": EntryPoint(address=":80")}
+        if self._user_of_internal() and INTERNAL_ENTRY_POINT not in points:
+            points = {**points, INTERNAL_ENTRY_POINT: _INTERNAL}
+        return self if points is self.entry_points else structs.replace(self, entry_points=points)
 
     def default_entry_points(self) -> tuple[str, ...]:
         """The entry points of routers that name none: with asDefault, else all but `traefik`; sorted."""
         chosen = [name for name, point in self.entry_points.items() if point.as_default]
-        return tuple(sorted(chosen or (name for name in self.entry_points if name != "traefik")))
+        return tuple(sorted(chosen or (name for name in self.entry_points if name != INTERNAL_ENTRY_POINT)))
 
 
 FLUSH_INTERVAL = 100 * MILLISECOND
