@@ -43,7 +43,7 @@ rules.syntax rules.keys rules.parse rules.compile
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.accesslog observe.metrics
-loops shared sockets pipe listeners
+loops shared sockets pipe listeners control
 
 middlewares watcher
 reloads workers
@@ -51,7 +51,7 @@ reloads workers
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
 build.services build.certificates build.routers build.draft build.snapshot
 
-switcher health api
+switcher health shown effects explain api
 
 app whoami demo
 

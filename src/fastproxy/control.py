@@ -41,9 +41,10 @@ class Answer(NamedTuple):
     """What is answered."""
 
     status: int
-    body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     """Without Content-Length and Connection."""
+
+    body: bytes = b""
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -128,7 +129,7 @@ async def _answered(handler: Handler, asked: Request) -> Answer:
         return await handler(asked)
     except Exception:
         log.exception("%s %s cannot be answered", asked.method, asked.path)
-        return Answer(500, b"Internal Server Error")
+        return Answer(500, body=b"Internal Server Error")
 
 
 def _read_head(head: bytes) -> tuple[Request, dict[str, str]]:

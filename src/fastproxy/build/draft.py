@@ -17,7 +17,18 @@ from .changes import Changes
 from .estate import Estate
 from .middlewares import steps_of
 from .routers import Places, route_of, tables_of, warnings_of
-from .runtime import KINDS, MIDDLEWARES, NOUNS, ROUTERS, SERVICES, TRANSPORTS, Broken, Runtime, Uses
+from .runtime import (
+    KINDS,
+    MIDDLEWARES,
+    NOUNS,
+    ROUTERS,
+    SERVICES,
+    TRANSPORTS,
+    Broken,
+    Runtime,
+    Uses,
+    references_of,
+)
 from .services import Service, service_of
 from .transports import Transport, transport_of
 from .work import Work
@@ -276,15 +287,11 @@ class Draft:
 
     def _note_references(self, kind: str, name: str, before: Any, after: Any) -> None:
         """Write down whom an object refers to now."""
-        old, new = _references_of(kind, before), _references_of(kind, after)
+        old, new = references_of(kind, before), references_of(kind, after)
         for used in old.keys() | new.keys():
-            uses = self._uses(kind, used)
+            uses = self.state.runtime.users_of(kind, used)
             uses.remove(name, old.get(used, ()))
             uses.add(name, new.get(used, ()))
-
-    def _uses(self, user: str, used: str) -> Uses:
-        runtime = self.state.runtime
-        return runtime.chains if user == used == MIDDLEWARES else runtime.uses[used]
 
 
 _CALLED: dict[str, str] = {
@@ -293,19 +300,6 @@ _CALLED: dict[str, str] = {
     MIDDLEWARES: 'middleware "{}"',
     TRANSPORTS: 'the servers transport "{}"',
 }
-
-
-def _references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
-    """Return whom an object refers to, by kind."""
-    if configured is None or isinstance(configured, str):
-        return {}
-    if kind == ROUTERS:
-        return {SERVICES: (configured.service,), MIDDLEWARES: configured.middlewares}
-    if kind == SERVICES and configured.load_balancer is not None:
-        return {TRANSPORTS: (configured.load_balancer.servers_transport,)}
-    if kind == MIDDLEWARES and configured.chain is not None:
-        return {MIDDLEWARES: configured.chain.middlewares}
-    return {}
 
 
 def _only(objects: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

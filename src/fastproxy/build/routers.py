@@ -9,7 +9,7 @@ from .._core.table import Route, Table
 from ..config.dynamic import HttpRouter
 from ..config.static import StaticConfiguration
 from .rules import rule_of
-from .runtime import Broken, provider_of
+from .runtime import Broken, priority_of, provider_of
 from .work import Work
 
 BATCH = 128
@@ -61,7 +61,7 @@ def route_of(
         rule,
         steps,
         service,
-        priority=configured.priority or len(text.encode("utf-8", "surrogateescape")),
+        priority=priority_of(configured),
         order=places.precedence.get(provider_of(name), len(places.precedence)),
         service=configured.service,
         extra=tables,

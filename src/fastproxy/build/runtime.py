@@ -4,10 +4,12 @@ The builder writes here when a generation is whole; the API and the log read. No
 put together when somebody asks for it, so that 10 000 routers cost no second table.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
+
+from ..config.dynamic import Configuration, HttpRouter
 
 ROUTERS, SERVICES, MIDDLEWARES, TRANSPORTS = (
     "http.routers",
@@ -59,6 +61,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def provider(self) -> str:
         return provider_of(self.name)
 
+    @property
+    def priority(self) -> int:
+        """Of a router: the one that counts."""
+        return priority_of(self.configured) if self.configured is not None else 0
+
 
 class Uses:
     """Who refers to whom: name -> names, for one pair of kinds. One user, the usual case, costs no set."""
@@ -90,6 +97,19 @@ class Uses:
                     del self._users[name]
 
 
+def references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
+    """Return whom an object refers to, by kind."""
+    if configured is None or isinstance(configured, str):
+        return {}
+    if kind == ROUTERS:
+        return {SERVICES: (configured.service,), MIDDLEWARES: configured.middlewares}
+    if kind == SERVICES and configured.load_balancer is not None:
+        return {TRANSPORTS: (configured.load_balancer.servers_transport,)}
+    if kind == MIDDLEWARES and configured.chain is not None:
+        return {MIDDLEWARES: configured.chain.middlewares}
+    return {}
+
+
 class Runtime:
     """The objects of the current generation by kind and name. Read it between two changes, not across."""
 
@@ -110,6 +130,32 @@ class Runtime:
 
         self.chains = Uses()
         """Middlewares that use middlewares."""
+
+    @classmethod
+    def of(
+        cls,
+        configuration: Configuration,
+        entry_points: Iterable[str],
+        generation: int,
+        failures: Mapping[str, dict[str, str]],
+        warnings: dict[str, tuple[str, ...]],
+    ) -> "Runtime":
+        """Put together what a builder in another process has: its configuration, and what it tells of it."""
+        made = cls(entry_points)
+        made.generation = generation
+        made.failures.update(failures)
+        made.warnings = warnings
+        for kind in KINDS:
+            objects = configuration.table(kind)
+            made.configured[kind] = {**objects, **configuration.broken.get(kind, {})}
+            for name, each in objects.items():
+                for used, names in references_of(kind, each).items():
+                    made.users_of(kind, used).add(name, names)
+        return made
+
+    def users_of(self, user: str, used: str) -> Uses:
+        """Return who of the kind `user` refers to whom of the kind `used`."""
+        return self.chains if user == used == MIDDLEWARES else self.uses[used]
 
     def record(self, kind: str, name: str) -> Record | None:
         """Return what is known of one object; None when there is none of that name."""
@@ -148,6 +194,11 @@ class Runtime:
         if isinstance(configured, str):
             return ()
         return tuple(sorted(self.entry_points.intersection(configured.entry_points)))
+
+
+def priority_of(router: HttpRouter) -> int:
+    """Return the priority of a router: the one given, else the length of its rule in bytes."""
+    return router.priority or len(router.rule.encode("utf-8", "surrogateescape"))
 
 
 def provider_of(name: str) -> str:
