@@ -51,9 +51,9 @@ reloads workers
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
 build.services build.certificates build.routers build.draft build.snapshot
 
-switcher health shown effects explain api
+switcher health serving shown effects explain api
 
-app whoami demo
+internals app whoami demo
 
 . worker supervisor check serve commands cli __main__
 """

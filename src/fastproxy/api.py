@@ -354,7 +354,7 @@ def _is_named(qualified: str, name: str) -> bool:
 
 
 def _page(query: Query, size: int) -> tuple[int, int, int]:
-    """Return begin and end of the page that is asked for, and the number of the next one; 1: there is none."""
+    """Return begin and end of the page that is asked for, and the number of the next; 1: there is none."""
     per_page, page = _number(query, "per_page", PER_PAGE), _number(query, "page", 1)
     start = (page - 1) * per_page
     if start and start >= size:

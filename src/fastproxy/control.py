@@ -62,6 +62,8 @@ class Control:
 
     async def start(self) -> dict[str, str]:
         """Listen; returns the paths of the sockets. OSError if there is no place for them."""
+        if not self._handlers:
+            return {}
         self._folder = _make_folder()
         paths = {name: os.path.join(self._folder, name) for name in self._handlers}
         try:

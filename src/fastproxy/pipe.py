@@ -99,6 +99,12 @@ class Applied(Message, frozen=True):
 
     error: str = ""
 
+    broken: dict[str, dict[str, str]] = {}
+    """Everything that is disabled, as the runtime view has it: `http.routers` -> name -> reason."""
+
+    warned: dict[str, tuple[str, ...]] = {}
+    """Every router that something is to be warned of, as the runtime view has it."""
+
 
 class Ready(Message, frozen=True):
     """The first configuration is applied and connections are accepted."""

@@ -18,16 +18,20 @@ from importlib.metadata import version
 from typing import Any
 
 from . import loops
+from .config import internal
 from .config.dynamic import Configuration
-from .config.merge import Merger
+from .config.merge import Merged, Merger
 from .config.sources import StaticReading
 from .config.static import StaticConfiguration
 from .config.values import SECOND
 from .errors import ConfigError
+from .internals import Internals
 from .observe import log as process_log
 from .observe.log import fields
+from .pipe import Applied
 from .providers.base import Provider
 from .providers.file import FileProvider
+from .serving import Serving, Told
 from .shared import Shared
 from .sockets import BindError, Listeners, bind_all, close_all, shown_address
 from .watcher import Watcher
@@ -148,12 +152,21 @@ class Supervisor:
         self._first = first
         self._workers = Workers(static, listeners, shared)
         self._merger = Merger(static)
+        self._serving = Serving(static.entry_points)
+        self._workers.on_applied = self._on_applied
+        self._internals = Internals(static, self._serving.runtime, asyncio.to_thread)
         self._configuration = Configuration()
         self._asked_to_stop = asyncio.Event()
         self._aborting: asyncio.Future[None] | None = None
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain. Returns the exit status."""
+        try:
+            return await self._run()
+        finally:
+            await self._internals.close()
+
+    async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(4, "fastproxy", initializer=_step_back))
         self._handle_signals(loop)
@@ -169,7 +182,8 @@ class Supervisor:
 
     async def _serve(self) -> None:
         """Start the workers, then pass on what the providers say. StartError if the start fails."""
-        merged = self._merger.merge(self._first)
+        await self._internals.start()
+        merged = self._merge(self._first)
         for warning in merged.warnings:
             log.warning("%s", warning)
         self._configuration = merged.configuration
@@ -178,9 +192,16 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # what was read at the start stays; no collection needs to look at it again
         throttle = self._static.providers.providers_throttle_duration / SECOND
-        watcher = Watcher(self._merger.merge, self._apply, throttle)
+        watcher = Watcher(self._merge, self._apply, throttle)
         providing = (_guarded(each.name, each.provide(watcher.publish)) for each in self._providers)
         await asyncio.gather(_guarded("watcher", watcher.run()), *providing, asyncio.Event().wait())
+
+    def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
+        """Merge what the providers say, and what is there without them."""
+        return self._merger.merge({**providers, internal.PROVIDER: self._internals.configuration})
+
+    def _on_applied(self, configuration: Configuration, message: Applied) -> None:
+        self._serving.note(Told(message.generation, configuration, message.broken, message.warned))
 
     async def _apply(self, configuration: Configuration) -> None:
         """Pass on a configuration; not the one that the workers started with, which providers say again."""
@@ -217,6 +238,7 @@ class Supervisor:
             self._aborting = asyncio.ensure_future(self._workers.abort())
         else:
             log.info("%s: stopping, connections that are open may finish", number.name)
+            self._internals.terminate()
             self._asked_to_stop.set()
 
     def _on_reload(self) -> None:

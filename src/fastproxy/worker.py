@@ -141,7 +141,16 @@ class Worker:
             return Applied(message.generation, milliseconds, error=repr(error))
         failures, warnings = self._failures(made.failures), self._warnings()
         counts = (*made.counts, len(made.disabled))
-        return Applied(made.generation, made.milliseconds, *counts, failures=failures, warnings=warnings)
+        runtime = self._switcher.runtime
+        return Applied(
+            made.generation,
+            made.milliseconds,
+            *counts,
+            failures=failures,
+            warnings=warnings,
+            broken=runtime.failures,
+            warned=runtime.warnings,
+        )
 
     def _failures(self, failures: Iterable[Failure]) -> tuple[Trouble, ...]:
         """Return what is to be told; what cannot be read its provider has told, with file and line."""

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from .config import delta
@@ -149,6 +149,9 @@ class Workers:
         """Names of the words that each worker counts in the shared memory."""
         self.aborted = 0
         """Connections that were cut at the end because the grace time was over."""
+
+        self.on_applied: Callable[[Configuration, Applied], None] = _nobody
+        """Called with each configuration that a worker has come to, and what it tells of it."""
 
     # -- the life of all -------------------------------------------------------------------------------------
 
@@ -298,6 +301,8 @@ class Workers:
             self._reloads.report(message)
         if message.error:
             slot.base = None
+        elif slot.base is not None:
+            self.on_applied(slot.base, message)
         self._tell_reloads()
         self._feed(slot)
 
@@ -355,6 +360,10 @@ class Workers:
             if slot.is_ready and slot.applied < generation <= self._newest[0]:
                 told = fields(generation=generation)
                 log.warning("%s has not applied the configuration yet", slot.name, extra=told)
+
+
+def _nobody(configuration: Configuration, message: Applied) -> None:
+    """Nobody has to be told."""
 
 
 def _process(command: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:

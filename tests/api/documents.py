@@ -12,7 +12,10 @@ from fastproxy.config.merge import Merger
 from fastproxy.config.static import API, EntryPoint, FileProvider, Ping, Providers, StaticConfiguration
 
 STATIC = StaticConfiguration(
-    entry_points={"web": EntryPoint(address=":80"), "admin": EntryPoint(address="127.0.0.1:81", as_default=True)},
+    entry_points={
+        "web": EntryPoint(address=":80"),
+        "admin": EntryPoint(address="127.0.0.1:81", as_default=True),
+    },
     providers=Providers(file=FileProvider(filename="dynamic.yml")),
     api=API(insecure=True),
     ping=Ping(),

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ..config.delta import Delta
 from ..config.dynamic import Configuration
-from ..config.merge import DEFAULT_TRANSPORT
+from ..config.internal import PROVIDER
 from .runtime import KINDS
 from .work import Work
 
@@ -15,6 +15,7 @@ Changes = dict[str, dict[str, Any]]
 Configured = Mapping[str, Mapping[str, Any]]
 """Kind -> name -> section of the document, or reason."""
 
+_OURS = f"@{PROVIDER}"
 _PAUSE = 64  # objects compared between two looks at the clock
 
 
@@ -61,11 +62,11 @@ def changes_of(old: Configured, delta: Delta) -> Changes:
 
 
 def counts_of(old: Configured, changes: Changes) -> Counts:
-    """Count what a change does to the objects of the documents; `default@internal` is in none of them."""
+    """Count what a change does to the objects of the documents; what is ours is in none of them."""
     added = changed = removed = 0
     for kind, objects in changes.items():
-        if DEFAULT_TRANSPORT in objects:
-            objects = {name: value for name, value in objects.items() if name != DEFAULT_TRANSPORT}
+        if any(name.endswith(_OURS) for name in objects):
+            objects = {name: value for name, value in objects.items() if not name.endswith(_OURS)}
         gone = list(objects.values()).count(None)
         known = len(objects.keys() & old[kind].keys())
         added += len(objects) - known

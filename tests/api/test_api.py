@@ -1,0 +1,449 @@
+"""Every endpoint of the API, over enabled, warning and disabled objects."""
+
+import json
+
+import pytest
+from msgspec import structs
+
+from fastproxy.api import answer
+from fastproxy.build.runtime import Runtime
+from fastproxy.config.static import API, StaticConfiguration
+from tests.api.documents import STATIC, make, view
+
+OBSERVED = {"accessLogs": True, "metrics": True, "tracing": True, "traceVerbosity": "minimal"}
+NOTHING = {"total": 0, "warnings": 0, "errors": 0}
+JSON = ("Content-Type", "application/json")
+
+
+@pytest.fixture(scope="module", params=["built", "told"])
+def ask(request):
+    """Return a function that asks for a path, and gives status, headers and what the body says."""
+    runtime = getattr(make(), request.param)
+
+    def ask(target, method="GET", static=STATIC):
+        path, _, query = target.partition("?")
+        status, headers, body = answer(method, path, query, view(runtime, static))
+        return status, dict(headers), json.loads(body) if body.startswith((b"{", b"[")) else body
+
+    return ask
+
+
+def listed(ask, target):
+    """Return the names in a list."""
+    status, _, body = ask(target)
+    assert status == 200
+    return [each["name"] for each in body]
+
+
+# --- the instance -------------------------------------------------------------------------------------------
+
+
+def test_version(ask):
+    status, headers, body = ask("/api/version")
+    assert (status, headers) == (200, dict([JSON]))
+    assert body == {"Version": "1.2.3", "Codename": "first light", "startDate": "2026-03-04T10:11:12Z"}
+
+
+def test_version_tells_what_a_dashboard_is_to_show(ask):
+    static = structs.replace(STATIC, api=API(disable_dashboard_ad=True, dashboard_name="mine"))
+    body = ask("/api/version", static=static)[2]
+    assert (body["disableDashboardAd"], body["dashboardName"]) == (True, "mine")
+
+
+def test_overview(ask):
+    assert ask("/api/overview")[2] == {
+        "http": {
+            "routers": {"total": 8, "warnings": 1, "errors": 3},
+            "services": {"total": 5, "warnings": 0, "errors": 1},
+            "middlewares": {"total": 5, "warnings": 0, "errors": 2},
+        },
+        "tcp": {"routers": NOTHING, "services": NOTHING, "middlewares": NOTHING},
+        "udp": {"routers": NOTHING, "services": NOTHING},
+        "certificates": NOTHING,
+        "features": {"tracing": "", "metrics": "", "accessLog": False},
+        "providers": ["File"],
+    }
+
+
+def test_entry_points(ask):
+    status, headers, body = ask("/api/entrypoints")
+    assert (status, headers) == (200, dict([JSON, ("X-Next-Page", "1")]))
+    assert [(each["name"], each["address"]) for each in body] == [
+        ("admin", "127.0.0.1:81"),
+        ("traefik", ":8080"),
+        ("web", ":80"),
+    ]
+    assert body[0]["asDefault"] is True
+
+
+def test_one_entry_point(ask):
+    body = ask("/api/entrypoints/web")[2]
+    assert body.pop("http")["maxHeaderBytes"] == 1048576
+    assert body == {
+        "name": "web",
+        "address": ":80",
+        "transport": {
+            "lifeCycle": {"graceTimeOut": "10s"},
+            "respondingTimeouts": {"readTimeout": "1m0s", "idleTimeout": "3m0s"},
+        },
+        "forwardedHeaders": {},
+    }
+
+
+# --- objects ------------------------------------------------------------------------------------------------
+
+ROUTERS = {
+    "app@file": {
+        "entryPoints": ["web"],
+        "middlewares": ["both@file", "auth/x@file"],
+        "service": "app",
+        "rule": "Host(`a.test`)",
+        "priority": 14,
+        "observability": OBSERVED,
+        "status": "enabled",
+        "using": ["web"],
+    },
+    "low@file": {
+        "entryPoints": ["web", "nowhere"],
+        "service": "app",
+        "rule": "PathPrefix(`/low`)",
+        "priority": 3,
+        "observability": OBSERVED,
+        "status": "warning",
+        "error": ['entryPoint "nowhere" doesn\'t exist'],
+        "using": ["web"],
+    },
+    "lost@file": {
+        "entryPoints": ["admin"],
+        "service": "gone",
+        "rule": "Host(`c.test`)",
+        "priority": 14,
+        "observability": OBSERVED,
+        "status": "disabled",
+        "error": ['the service "gone@file" does not exist'],
+        "using": ["admin"],
+    },
+    "unread@file": {"status": "disabled", "error": ['rul: unknown option "rul"; did you mean rule?']},
+    "status@file": {
+        "entryPoints": ["web"],
+        "service": "ping@internal",
+        "rule": "Path(`/healthz`)",
+        "priority": 16,
+        "observability": OBSERVED,
+        "status": "enabled",
+        "using": ["web"],
+    },
+    "ping@internal": {
+        "entryPoints": ["traefik"],
+        "service": "ping@internal",
+        "rule": "PathPrefix(`/ping`)",
+        "priority": 9223372036854775807,
+        "observability": OBSERVED,
+        "status": "enabled",
+        "using": ["traefik"],
+    },
+}
+
+SERVICES = {
+    "app@file": (
+        {
+            "loadBalancer": {
+                "servers": [
+                    {"url": "http://10.0.0.1:8080", "weight": 3},
+                    {"url": "http://10.0.0.2:8080/base", "preservePath": True},
+                ],
+                "strategy": "wrr",
+                "passHostHeader": True,
+                "responseForwarding": {"flushInterval": "100ms"},
+            },
+            "status": "enabled",
+            "usedBy": ["app@file", "bad@file", "low@file"],
+            "serverStatus": {"http://10.0.0.1:8080": "UP", "http://10.0.0.2:8080/base": "UP"},
+        },
+        "loadbalancer",
+    ),
+    "empty@file": (
+        {
+            "loadBalancer": {
+                "strategy": "wrr",
+                "passHostHeader": False,
+                "serversTransport": "slow@file",
+                "responseForwarding": {"flushInterval": "1s"},
+            },
+            "status": "enabled",
+        },
+        "loadbalancer",
+    ),
+    "broken@file": (
+        {
+            "loadBalancer": {
+                "servers": [{"url": "http://10.0.0.3"}],
+                "strategy": "wrr",
+                "passHostHeader": True,
+                "serversTransport": "nowhere@file",
+                "responseForwarding": {"flushInterval": "100ms"},
+            },
+            "status": "disabled",
+            "error": ["servers transport not found nowhere@file"],
+        },
+        "loadbalancer",
+    ),
+    "ping@internal": ({"status": "enabled", "usedBy": ["ping@internal", "status@file"]}, None),
+}
+
+MIDDLEWARES = {
+    "both@file": (
+        {"chain": {"middlewares": ["strip@file"]}, "status": "enabled", "usedBy": ["app@file"]},
+        "chain",
+    ),
+    "strip@file": (
+        {"stripPrefix": {"prefixes": ["/x"]}, "status": "enabled", "usedBy": ["both@file"]},
+        "stripprefix",
+    ),
+    "auth/x@file": (
+        {
+            "headers": {"customRequestHeaders": {"X-User": "me"}, "accessControlMaxAge": 0},
+            "status": "enabled",
+            "usedBy": ["app@file"],
+        },
+        "headers",
+    ),
+}
+
+
+def named(name, body, kind=None):
+    """Add what lists and details say beside `rawdata`."""
+    more = {"name": name, "provider": name.rpartition("@")[2]}
+    if kind:
+        more["type"] = kind
+    if "priority" in body:
+        more["priorityStr"] = str(body["priority"])
+    return {**body, **more}
+
+
+def escaped(name):
+    return name.replace("/", "%2F")
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_routers(ask, name):
+    body = ROUTERS[name]
+    assert ask("/api/rawdata")[2]["routers"][name] == body
+    assert ask(f"/api/http/routers/{escaped(name)}") == (200, dict([JSON]), named(name, body))
+    assert named(name, body) in ask("/api/http/routers")[2]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services(ask, name):
+    body, kind = SERVICES[name]
+    assert ask("/api/rawdata")[2]["services"][name] == body
+    assert ask(f"/api/http/services/{escaped(name)}") == (200, dict([JSON]), named(name, body, kind))
+    assert named(name, body, kind) in ask("/api/http/services")[2]
+
+
+@pytest.mark.parametrize("name", MIDDLEWARES)
+def test_middlewares(ask, name):
+    body, kind = MIDDLEWARES[name]
+    assert ask("/api/rawdata")[2]["middlewares"][name] == body
+    assert ask(f"/api/http/middlewares/{escaped(name)}") == (200, dict([JSON]), named(name, body, kind))
+    assert named(name, body, kind) in ask("/api/http/middlewares")[2]
+
+
+def test_a_disabled_middleware_and_a_plugin(ask):
+    loop = ask("/api/http/middlewares/loop@file")[2]
+    assert (loop["status"], loop["usedBy"]) == ("disabled", ["loop@file"])
+    assert loop["error"] == ["a chain that leads back to itself: loop@file -> loop@file"]
+    plugin = ask("/api/http/middlewares/unknown@file")[2]
+    assert (plugin["type"], plugin["plugin"]) == ("nobody", {"nobody": {"a": 1}})
+
+
+def test_raw_data_leaves_out_what_there_is_none_of(ask):
+    assert set(ask("/api/rawdata")[2]) == {"routers", "services", "middlewares"}
+    empty = view(Runtime(STATIC.entry_points))
+    assert answer("GET", "/api/rawdata", "", empty).body == b"{}\n"
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+def names(words):
+    """Return names of objects; a word without a provider is one of the file."""
+    return [word if "@" in word else f"{word}@file" for word in words.split()]
+
+
+ALL = names("api@internal app bad lost low ping@internal status unread")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "words"),
+    [
+        ("routers", "search=LO", "lost low"),
+        ("routers", "search=a.TEST", "app"),  # in the rule
+        ("routers", "search=%2Fping", "ping@internal"),
+        ("routers", "search=internal", "api@internal ping@internal"),
+        ("routers", "search=nothing", ""),
+        ("routers", "status=warning", "low"),
+        ("routers", "status=DISABLED", "bad lost unread"),
+        ("routers", "status=strange", ""),
+        ("routers", "serviceName=app", "app bad low"),
+        ("routers", "serviceName=app@file", "app bad low"),
+        ("routers", "serviceName=app@docker", ""),
+        ("routers", "serviceName=ping@internal", "ping@internal status"),
+        ("routers", "middlewareName=both@file", "app"),
+        ("routers", "middlewareName=both", "app"),
+        ("routers", "middlewareName=strip@file", ""),
+        ("routers", "status=enabled&search=file&serviceName=app", "app"),
+        ("services", "search=E", "api@internal app broken empty ping@internal"),
+        ("services", "search=ping", "ping@internal"),
+        ("services", "status=disabled", "broken"),
+        ("services", "serviceName=app", "api@internal app broken empty ping@internal"),
+        ("middlewares", "search=/X", "auth/x"),
+        ("middlewares", "status=disabled", "loop unknown"),
+    ],
+)
+def test_filters(ask, path, query, words):
+    assert listed(ask, f"/api/http/{path}?{query}") == names(words)
+
+
+@pytest.mark.parametrize("query", ["", "search=", "status=", "foo=bar"])
+def test_without_a_filter_there_is_everything(ask, query):
+    assert listed(ask, f"/api/http/routers?{query}") == ALL
+
+
+@pytest.mark.parametrize(
+    ("path", "sort_by", "words"),
+    [
+        ("routers", "name", "api@internal app bad lost low ping@internal status unread"),
+        ("routers", "colour", "api@internal app bad lost low ping@internal status unread"),
+        ("routers", "provider", "app bad lost low status unread api@internal ping@internal"),
+        ("routers", "priority", "unread low bad app lost status api@internal ping@internal"),
+        ("routers", "status", "bad lost unread api@internal app ping@internal status low"),
+        ("routers", "rule", "unread app lost bad status api@internal low ping@internal"),
+        ("routers", "service", "unread api@internal app bad low lost ping@internal status"),
+        ("routers", "entryPoints", "unread bad lost api@internal ping@internal app status low"),
+        ("services", "type", "api@internal ping@internal app broken empty"),
+        ("services", "servers", "empty api@internal broken ping@internal app"),
+        ("services", "status", "broken api@internal app empty ping@internal"),
+        ("services", "provider", "app broken empty api@internal ping@internal"),
+        ("middlewares", "type", "both loop auth/x unknown strip"),
+        ("middlewares", "status", "loop unknown auth/x both strip"),
+    ],
+)
+def test_order(ask, path, sort_by, words):
+    order = names(words)
+    assert listed(ask, f"/api/http/{path}?sortBy={sort_by}") == order
+    assert listed(ask, f"/api/http/{path}?sortBy={sort_by}&direction=asc") == order
+    assert listed(ask, f"/api/http/{path}?sortBy={sort_by}&direction=desc") == order[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "following"),
+    [
+        ("", ALL, "1"),
+        ("per_page=3", ALL[:3], "2"),
+        ("per_page=3&page=1", ALL[:3], "2"),
+        ("per_page=3&page=2", ALL[3:6], "3"),
+        ("per_page=3&page=3", ALL[6:], "1"),
+        ("per_page=8", ALL, "1"),
+        ("per_page=4&page=2", ALL[4:], "1"),
+        ("per_page=1000", ALL, "1"),
+        ("per_page=2&direction=desc", ALL[:-3:-1], "2"),
+        ("search=nothing", [], "1"),
+    ],
+)
+def test_pages(ask, query, expected, following):
+    _, headers, _ = ask(f"/api/http/routers?{query}")
+    assert headers["X-Next-Page"] == following
+    assert listed(ask, f"/api/http/routers?{query}") == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("per_page=0", "invalid request: per_page: 0"),
+        ("per_page=-1", "invalid request: per_page: -1"),
+        ("per_page=x", "invalid request: per_page: 0"),
+        ("page=0", "invalid request: page: 0"),
+        ("page=1.5", "invalid request: page: 0"),
+        ("page=2", "invalid request: page: 2, per_page: 100"),
+        ("page=3&per_page=4", "invalid request: page: 3, per_page: 4"),
+        ("page=99999999999999999999", "invalid request: page: 0"),
+    ],
+)
+@pytest.mark.parametrize("path", ["http/routers", "http/middlewares", "tcp/services", "entrypoints"])
+def test_pages_that_are_none(ask, path, query, message):
+    status, headers, body = ask(f"/api/{path}?{query}")
+    assert (status, body) == (400, {"message": message})
+    assert headers == {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+@pytest.mark.parametrize(
+    "path", ["tcp/routers", "tcp/services", "tcp/middlewares", "udp/routers", "udp/services"]
+)
+def test_there_is_nothing_of_tcp_and_udp(ask, path):
+    assert ask(f"/api/{path}") == (200, dict([JSON, ("X-Next-Page", "1")]), [])
+
+
+# --- what is not there --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("http/routers/x@p", "router not found: x@p"),
+        ("http/routers/my%2Frouter@file", "router not found: my/router@file"),
+        ("http/services/app", "service not found: app"),
+        ("http/middlewares/x@file", "middleware not found: x@file"),
+        ("tcp/routers/x@p", "router not found: x@p"),
+        ("tcp/services/x@p", "service not found: x@p"),
+        ("tcp/middlewares/x@p", "middleware not found: x@p"),
+        ("udp/routers/x@p", "router not found: x@p"),
+        ("udp/services/x@p", "service not found: x@p"),
+        ("entrypoints/x", "entry point not found: x"),
+    ],
+)
+def test_not_found(ask, path, message):
+    status, headers, body = ask(f"/api/{path}")
+    assert (status, body) == (404, {"message": message})
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api",
+        "/api/",
+        "/",
+        "/api/nothing",
+        "/api/http",
+        "/api/http/routers/",
+        "/api/http/routers/a/b",
+        "/api/version/x",
+        "/api/udp/middlewares",
+        "/apiversion",
+        "//api/version",
+        "/x/api/version",
+        "/API/version",
+    ],
+)
+def test_no_such_path(ask, path):
+    assert ask(path)[::2] == (404, b"404 page not found\n")
+    assert ask(path, "POST")[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "get"])
+def test_only_get(ask, method):
+    assert ask("/api/version", method) == (405, {"Allow": "GET"}, b"")
+
+
+@pytest.mark.parametrize("base", ["/proxy", "/proxy/", "/a/b"])
+def test_base_path(ask, base):
+    static = structs.replace(STATIC, api=API(base_path=base))
+    assert ask(f"{base.rstrip('/')}/api/version", static=static)[0] == 200
+    assert ask("/api/version", static=static)[0] == 404
+
+
+def test_an_instance_without_files():
+    static = StaticConfiguration(api=API())
+    empty = view(Runtime(), static)
+    assert json.loads(answer("GET", "/api/overview", "", empty).body)["providers"] == []
