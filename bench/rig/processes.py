@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,8 @@ def server(
         _wait(process, command, log, ready, time.monotonic() + within)
         yield process
     finally:
+        if process.poll() is not None:
+            print(f"bench: {command[0]} ended by itself, with status {process.returncode}", file=sys.stderr)
         _stop(process)
 
 

@@ -96,6 +96,8 @@ def table(results: Results, cases: list[Case]) -> str:
     for case in cases:
         rows = [head]
         for proxy in results.proxies:
+            if (case.name, proxy) not in results.figures:
+                continue        # the run ended before
             ratios = [results.ratio(case.name, proxy, peer) for peer in peers]
             shown = [f"{ratio:.3f}" if ratio else "-" for ratio in ratios]
             rows.append(results.figure(case.name, proxy).row(shown))
