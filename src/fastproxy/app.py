@@ -10,14 +10,16 @@ from typing import Any
 
 from . import loops
 from .build.runtime import Runtime
+from .config import internal
 from .config.document import decode
 from .config.dynamic import Configuration
 from .config.findings import Findings, Place
-from .config.merge import Merger
+from .config.merge import Merged, Merger
 from .config.sources import decode_static, load_static
-from .config.static import StaticConfiguration
+from .config.static import INTERNAL_ENTRY_POINT, StaticConfiguration
 from .config.values import SECOND
 from .errors import ConfigError, Problem, errors_of
+from .internals import Internals
 from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
 from .providers.file import FileProvider
 from .sockets import Listeners, bind_all, close_all
@@ -61,6 +63,7 @@ class Proxy:
         self._switcher: Switcher | None = None
         self._listeners: dict[str, Listener] = {}
         self._following: asyncio.Task[None] | None = None
+        self._internals: Internals | None = None
 
     # --- its life -------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class Proxy:
         try:
             await self._serve(first)
         except BaseException:
-            self._close()
+            await self._close()
             raise
         if self._provider is not None:
             self._following = asyncio.create_task(self._follow(self._provider))
@@ -87,6 +90,8 @@ class Proxy:
         """Put the first configuration in force, then accept."""
         self._block[:] = bytes(COUNTERS_SIZE)
         self._switcher = Switcher(self.static)
+        self._internals = Internals(self.static, lambda: self.runtime)
+        await self._internals.start()
         self._listeners = listeners_of(self.static, self._sockets, self._switcher.switch, self._block)
         await self._apply(first)
         for listener in self._listeners.values():
@@ -102,25 +107,30 @@ class Proxy:
             return 0
         if self._following is not None:
             self._following.cancel()
+        if self._internals is not None:
+            self._internals.terminate()
         try:
             stopping = (listener.drain(self._refuse, grace=grace) for listener in self._listeners.values())
             cut = sum(await asyncio.gather(*stopping))
             await self._switcher.apply(Configuration())  # idle connections to servers go with their services
             return cut
         finally:
-            self._close()
+            await self._close()
 
     def _refuse(self, entry_point: str) -> None:
         """Let the kernel refuse clients of an entry point that accepts no more."""
         for bound in self._sockets[entry_point]:
             bound.close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         for listener in self._listeners.values():
             listener.abort()
         close_all(self._sockets)
+        internals, self._internals = self._internals, None
         self._switcher = self._following = None
         self._listeners = {}
+        if internals is not None:
+            await internals.close()
 
     async def __aenter__(self) -> "Proxy":
         await self.start()
@@ -143,10 +153,15 @@ class Proxy:
         return await self._apply(_dynamic(dynamic))
 
     async def _apply(self, configuration: Configuration) -> Applied:
-        merged = self._merger.merge({FileProvider.name: configuration})
+        merged = self._merge({FileProvider.name: configuration})
         for warning in merged.warnings:
             log.warning("%s", warning)
         return await self._apply_merged(merged.configuration)
+
+    def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
+        """Merge what the provider says, and what is there without it."""
+        ours = self._internals.configuration if self._internals is not None else Configuration()
+        return self._merger.merge({**providers, internal.PROVIDER: ours})
 
     async def _apply_merged(self, configuration: Configuration) -> Applied:
         applied = await self._running.apply(configuration)
@@ -169,7 +184,7 @@ class Proxy:
                 await self._apply_merged(configuration)
 
         throttle = self.static.providers.providers_throttle_duration / SECOND
-        watcher = Watcher(self._merger.merge, apply, throttle)
+        watcher = Watcher(self._merge, apply, throttle)
         await asyncio.gather(watcher.run(), provider.provide(watcher.publish))
 
     # --- looking at it --------------------------------------------------------------------------------
@@ -198,7 +213,7 @@ class Proxy:
     def address(self, entry_point: str = "") -> tuple[str, int]:
         """Return host and port to connect to. An entry point on all addresses is reached on the loopback.
 
-        entry_point may be left out when there is one only. KeyError for an unknown name.
+        entry_point may be left out when there is one only, beside `traefik`. KeyError for an unknown name.
         """
         assert self._running
         bound = self._sockets[entry_point or self._only_entry_point()][0]
@@ -211,7 +226,7 @@ class Proxy:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _only_entry_point(self) -> str:
-        names = list(self.static.entry_points)
+        names = [name for name in self.static.entry_points if name != INTERNAL_ENTRY_POINT]
         if len(names) != 1:
             raise KeyError(f"this proxy has the entry points {', '.join(names)}; name one of them")
         return names[0]
