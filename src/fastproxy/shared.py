@@ -1,24 +1,24 @@
 """Memory that all processes of one instance map: an anonymous file, handed to the workers as a descriptor.
 
 ```
-offset          bytes                     what                         written by
-0               48                        header, below                the supervisor, once
-PAGE            slots x BLOCK             one block for each slot      the worker that has the slot
-                CELLS x width x 8         in-flight counts             each worker its own word of a row
-                CELLS x 8                 token buckets                all workers, atomically
+offset      bytes                   what                       written by
+0           48                      header, below              the supervisor, once
+PAGE        slots x BLOCK           one block for each slot    the worker that has the slot
+            CELLS x width x 8       in-flight counts           each worker its own words
+            CELLS x 8               token buckets              all workers, atomically
 ```
 
 Everything is little-endian, 8 bytes wide and 8-aligned; each part begins on a page, so that no two workers
 write to one cache line of a block. Memory that nobody has touched takes no room.
 
-What a block holds is known to `_core.tally` alone; here it is a row of words. The successor of a dead worker is
-given the same slot and counts on.
+What a block holds is known to `_core.tally` alone; here it is a row of words. The successor of a dead worker
+is given the same slot and counts on.
 
-In-flight counts and buckets are numbered by *cell*. Cell 0 counts the connections of clients, the next ones those
-of each entry point in the order of their names; all others are given out by `cells`. A row of the counts has a
-word for each slot, in whole cache lines (`width`); what is under way in all workers is the sum of the row, and a
-dead worker's words are zeroed before its successor starts, so nothing that it had under way is counted for ever.
-How they are counted is known to `_core.shared`.
+In-flight counts and buckets are numbered by *cell*. Cell 0 counts the connections of clients, the next ones
+those of each entry point in the order of their names; all others are given out by `cells`. A row of the
+counts has a word for each slot, in whole cache lines (`width`). What is under way in all workers is the sum
+of the row, and a dead worker's words are zeroed before its successor starts, so that nothing of its own is
+counted for ever. How they are counted is known to `_core.shared`.
 """
 
 import mmap

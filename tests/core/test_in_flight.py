@@ -162,7 +162,7 @@ def test_a_worker_that_is_killed_leaks_no_count(shared):
 
 
 class Bucket:
-    """What the reference says: tokens come at a rate, up to a burst; who lacks a part of one may wait for it."""
+    """What the reference says: tokens come at a rate, up to a burst; a part of one may be waited for."""
 
     def __init__(self, rate, burst):
         self.rate, self.burst = rate, max(1, burst)

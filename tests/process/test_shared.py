@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from fastproxy.shared import BLOCK, PAGE, Shared
+from fastproxy.shared import BLOCK, Shared
 
 
 @pytest.fixture
