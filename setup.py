@@ -27,6 +27,7 @@ MODULES = (
     "tally",
     "deadline",
     "shared",
+    "murmur",
     "netset",
     "path",
     "location",
@@ -50,6 +51,7 @@ MODULES = (
     "snapshot",
     "splice",
     "exchange",
+    "door",
     "downstream",
 )
 

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase rewrite tally deadline llhttp shared
+span phrase rewrite tally deadline llhttp shared murmur
 
 head hello proxyline netset index path location pool target
 
@@ -28,7 +28,7 @@ snapshot
 
 splice exchange datagram
 
-downstream
+door downstream
 """
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.

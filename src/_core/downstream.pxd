@@ -1,6 +1,7 @@
 # The client's connection: bytes in, heads out, pipelining, keep-alive, hand-over to splice.
 
-from .exchange cimport Entry, Exchange
+from .door cimport Door, Guest
+from .exchange cimport Exchange
 from .framing cimport Framing
 from .head cimport Parsed
 from .message cimport Response
@@ -8,8 +9,8 @@ from .netset cimport Address
 from .port cimport Connection
 
 
-cdef class EntryPoint(Entry):
-    # Settings of one entry point, and its connections.
+cdef class EntryPoint(Door):
+    # Settings of one entry point.
     cdef readonly double read_timeout          # seconds; 0: none
     cdef readonly double write_timeout
     cdef readonly double idle_timeout
@@ -18,19 +19,10 @@ cdef class EntryPoint(Entry):
     cdef readonly bint encode_semicolons
     cdef readonly int max_requests             # of one connection; 0: no limit
     cdef readonly double max_age               # seconds of one connection; 0: no limit
-    cdef readonly bint is_draining
-    cdef Downstream first                      # list of connections
-    cdef readonly int connections
-    cdef object drained                        # future somebody waits for, or None
-
-    cdef void add(self, Downstream connection) noexcept
-    cdef void remove(self, Downstream connection) noexcept
 
 
-cdef class Downstream(Connection):
+cdef class Downstream(Guest):
     cdef EntryPoint entry
-    cdef Downstream following                  # neighbours in the entry point's list
-    cdef void* preceding                       # borrowed
     cdef Exchange exchange                     # None: a head is awaited
     cdef bytearray kept                        # bytes not worked on yet: part of a head, or behind the request
     cdef Py_ssize_t tried                      # bytes of `kept` when its head was last parsed
@@ -42,7 +34,6 @@ cdef class Downstream(Connection):
     cdef bint is_last                          # close after the answer in hand
     cdef bint is_pumping                       # data is being worked on further up the stack
     cdef bint is_lingering                     # we have said all; what still comes is thrown away
-    cdef bint is_listed
     cdef Py_ssize_t thrown_away
     cdef int requests                          # heads read
     cdef double made_at

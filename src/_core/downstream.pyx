@@ -15,7 +15,8 @@ from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.string cimport memchr, memcpy
 
 from .deadline cimport now
-from .exchange cimport Entry, Exchange, keep_exchange, new_exchange
+from .door cimport Door, Guest, R_BUSY, R_IDLE, R_SILENT, Rank
+from .exchange cimport Exchange, keep_exchange, new_exchange
 from .forwarded cimport Forwarding
 from .framing cimport BROKEN, CHUNKED, Fed, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
 from .head cimport BAD, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of
@@ -25,7 +26,7 @@ from .phrase cimport phrase_of
 from .port cimport Connection, Engine
 from .snapshot cimport Switch
 from .span cimport Span, same_folded, span_of
-from .tally cimport C_ACCEPTED, C_OPEN, C_REFUSED, Tally, count, count_more
+from .tally cimport C_REFUSED, Tally, count
 from .upstream cimport put_chunk
 
 cdef enum Timeout:
@@ -45,7 +46,7 @@ cdef double NEVER = 1e300
 ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
 
 
-cdef class EntryPoint(Entry):
+cdef class EntryPoint(Door):
     """An entry point: its settings, and the factory of its connections for `loop.create_server`.
 
     index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
@@ -80,78 +81,17 @@ cdef class EntryPoint(Entry):
         self.encode_semicolons = encode_semicolons
         self.max_requests = keep_alive_max_requests
         self.max_age = keep_alive_max_time
+        self.open()
 
     def __call__(self):
         cdef Downstream connection = Downstream.__new__(Downstream)
         connection.engine = self.engine
         connection.entry = self
+        self.receive(connection)
         return connection
 
-    cdef void add(self, Downstream connection) noexcept:
-        connection.following = self.first
-        if self.first is not None:
-            self.first.preceding = <void*>connection
-        self.first = connection
-        connection.is_listed = True
-        self.connections += 1
-        count(self.tally, C_ACCEPTED)
-        count(self.tally, C_OPEN)
 
-    cdef void remove(self, Downstream connection) noexcept:
-        if not connection.is_listed:
-            return
-        connection.is_listed = False
-        if connection.preceding is not NULL:
-            (<Downstream>connection.preceding).following = connection.following
-        else:
-            self.first = connection.following
-        if connection.following is not None:
-            connection.following.preceding = connection.preceding
-        connection.following = None
-        connection.preceding = NULL
-        self.connections -= 1
-        count_more(self.tally, C_OPEN, -1)
-        if self.connections == 0 and self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
-
-    def drain(self):
-        """Close idle connections now and every other one behind the answer in hand."""
-        cdef Downstream connection = self.first
-        cdef Downstream following
-        self.is_draining = True
-        while connection is not None:
-            following = connection.following
-            if connection.tunnel is None:
-                connection.is_last = True
-                if connection.exchange is None and connection.kept is None and not connection.is_lingering:
-                    connection.close()
-            connection = following
-
-    async def wait_drained(self, double seconds):
-        """Wait until no connection is left, at most *seconds*; return how many are."""
-        import asyncio
-        if self.connections:
-            self.drained = self.engine.loop.create_future()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.drained
-            except TimeoutError:
-                pass
-            finally:
-                self.drained = None
-        return self.connections
-
-    def abort(self):
-        """Close every connection at once."""
-        cdef Downstream connection = self.first
-        cdef Downstream following
-        while connection is not None:
-            following = connection.following
-            connection.abort()
-            connection = following
-
-
-cdef class Downstream(Connection):
+cdef class Downstream(Guest):
     """One connection of a client."""
 
     # ---------------------------------------------------------------- coming and going
@@ -164,9 +104,35 @@ cdef class Downstream(Connection):
         self.made_at = now()
         self.name_client()
         self.entry.add(self)
-        self.arm(self.entry.read_timeout, T_HEAD)
+        if not self.is_held:
+            self.arm(self.entry.read_timeout, T_HEAD)
         if self.entry.is_draining:
             self.is_last = True
+
+    cdef Rank rank(self, double* since) noexcept:
+        if (self.exchange is not None or self.tunnel is not None or self.is_held or self.is_closing
+                or self.is_lingering or self.is_full):
+            return R_BUSY
+        if self.timer.what == T_HEAD:
+            if self.timer.due < NEVER:
+                since[0] = self.timer.due - self.entry.read_timeout
+                return R_SILENT
+            since[0] = self.made_at
+            return R_BUSY if self.requests else R_SILENT
+        if self.timer.what == T_IDLE and self.timer.due < NEVER:
+            since[0] = self.timer.due - self.entry.idle_timeout
+            return R_IDLE
+        return R_BUSY
+
+    cdef void let_in(self) noexcept:
+        self.arm(self.entry.read_timeout, T_HEAD)
+        self.go_on()
+
+    cdef void end_soon(self) noexcept:
+        if self.tunnel is None:
+            self.is_last = True
+            if self.exchange is None and self.kept is None and not self.is_lingering:
+                self.close()
 
     cdef void name_client(self) noexcept:
         """Find who the client is; a unix socket's client has no address."""
@@ -235,7 +201,10 @@ cdef class Downstream(Connection):
     # ---------------------------------------------------------------- bytes in
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
-        if self.kept is not None:
+        if self.is_held:
+            self.keep(at, size)
+            self.pause()
+        elif self.kept is not None:
             self.keep(at, size)
             if self.exchange is None and not self.is_full and self.is_worth_parsing():
                 self.pump_kept()

@@ -18,6 +18,7 @@ import ssl
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
+from libc.errno cimport EMFILE, ENFILE
 
 from .balance cimport Balancer
 from .framing cimport LENGTH, NO_BODY
@@ -256,6 +257,8 @@ cdef class Exchange(Receiver):
         self.task = None
         if isinstance(error, TimeoutError) or "taking longer" in str(error):
             self.refuse(504, b"Gateway Timeout", False)
+        elif isinstance(error, OSError) and error.errno in (EMFILE, ENFILE):
+            self.refuse(503, b"Service Unavailable", False)
         elif isinstance(error, ssl.SSLError):
             # A certificate that does not hold, or no TLS at all on the other side: somebody has to mend it.
             try:

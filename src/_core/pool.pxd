@@ -30,7 +30,9 @@ cdef class Pool:
     cdef Idle bottom                   # oldest
     cdef readonly int idle             # connections lying here
     cdef bint closed
+    cdef object __weakref__
 
     cdef Idle take(self)
     cdef bint give(self, Idle connection) noexcept
     cdef void remove(self, Idle connection) noexcept
+    cdef void discard_oldest(self) noexcept

@@ -59,7 +59,6 @@ cdef class Pool:
 
     cdef bint give(self, Idle connection) noexcept:
         """Lay `connection` on top; False when the pool does not keep it and the caller must close it."""
-        cdef Idle oldest
         if self.closed or self.max_idle <= 0:
             return False
         connection.older = self.top
@@ -72,10 +71,14 @@ cdef class Pool:
         connection.lying = True
         self.idle += 1
         if self.idle > self.max_idle:
-            oldest = self.bottom
-            self.remove(oldest)
-            oldest.discard()
+            self.discard_oldest()
         return True
+
+    cdef void discard_oldest(self) noexcept:
+        """Close the one that lay here longest. There must be one."""
+        cdef Idle oldest = self.bottom
+        self.remove(oldest)
+        oldest.discard()
 
     cdef void remove(self, Idle connection) noexcept:
         """Take `connection` out, wherever it lies. It must lie here."""

@@ -5,7 +5,8 @@ from .deadline cimport Deadline, Wheel
 from .framing cimport Framing
 from .head cimport Head
 from .message cimport Request, Response
-from .pool cimport Idle
+from .murmur cimport Murmur
+from .pool cimport Idle, Pool
 from .target cimport Target
 
 
@@ -30,9 +31,16 @@ cdef class Engine:
     cdef bytes date                    # "Date: ...\r\n", of the second `date_at`
     cdef long date_at
     cdef public double patience        # seconds a connection that is closing may take to be rid of its last bytes
+    cdef readonly long long open       # connections that have a descriptor, or are about to
+    cdef public long long most         # that may have one, 0: nobody knows; of them
+    cdef public long long kept         # for servers only
+    cdef Murmur short                  # requests that wait for a descriptor
+    cdef set pools                     # weak references to those that were dialled for
     cdef object __weakref__
 
     cdef bytes date_line(self)
+    cdef bint discard_idle(self, Pool but)
+    cdef void note_pool(self, Pool pool)
 
 
 cdef class Peer(Idle):
@@ -66,6 +74,7 @@ cdef class Connection(Peer):
     cdef bint sent_eof
     cdef bint got_eof
     cdef bint limited                  # the transport's write limits are set
+    cdef bint is_open                  # counted in engine.open
     cdef Deadline timer
     cdef Tunnel tunnel                 # None until the connection is spliced with another
 
@@ -82,6 +91,8 @@ cdef class Connection(Peer):
     cdef void abort(self) noexcept
     cdef void arm(self, double seconds, int what) noexcept
     cdef void report(self, object error) noexcept
+    cdef void opened(self) noexcept
+    cdef void closed(self) noexcept
     cdef bint may_send(self) noexcept
     cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
                          Py_ssize_t second_size) noexcept

@@ -9,6 +9,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from .deadline cimport Wheel, detach, now
+from .murmur cimport Murmur
+from .pool cimport Pool
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_NOSIGNAL
@@ -49,6 +51,9 @@ cdef class Engine:
             raise MemoryError()
         self.spare = []
         self.patience = PATIENCE
+        self.pools = set()
+        self.short = Murmur(loop, log, (
+            "%d times no descriptor was free for a connection to a server, of late for %s: requests wait"))
 
     def __dealloc__(self):
         free(self.out)
@@ -68,6 +73,23 @@ cdef class Engine:
             self.date_at = second
             self.date = b"Date: " + formatdate(second, usegmt=True).encode() + b"\r\n"
         return self.date
+
+    cdef bint discard_idle(self, Pool but):
+        """Close a connection that lies idle in a pool, that which has most of them; False: there is none."""
+        cdef Pool pool, fullest = None
+        for reference in self.pools:
+            pool = reference()
+            if pool is not None and pool is not but and pool.idle and (
+                    fullest is None or pool.idle > fullest.idle):
+                fullest = pool
+        if fullest is None:
+            return False
+        fullest.discard_oldest()
+        return True
+
+    cdef void note_pool(self, Pool pool):
+        """Remember a pool that is dialled for, as long as it is there."""
+        self.pools.add(weakref.ref(pool, self.pools.discard))
 
 
 cdef class Peer(Idle):
@@ -340,6 +362,17 @@ cdef class Connection(Peer):
             self.timer.due = 1e300
             self.timer.what = what
 
+    cdef void opened(self) noexcept:
+        """It has a descriptor, or is about to have one."""
+        self.is_open = True
+        self.engine.open += 1
+
+    cdef void closed(self) noexcept:
+        """It has none any more. May be called twice."""
+        if self.is_open:
+            self.is_open = False
+            self.engine.open -= 1
+
     cdef void report(self, object error) noexcept:
         """Tell the log what should not have happened."""
         try:
@@ -394,6 +427,7 @@ cdef class Connection(Peer):
         self.is_closing = True
         self.fd = NO_FD
         self.transport = None
+        self.closed()
         self.engine.wheel.unlink(&self.timer)
         if self.engine.writer is self:
             self.engine.writer = None

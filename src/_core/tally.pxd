@@ -15,6 +15,7 @@ cdef enum Count:
     C_DIALLED              # connections opened to servers
     C_BYTES_IN             # body bytes from clients
     C_BYTES_OUT            # body bytes to clients
+    C_EVICTED              # connections of clients closed to make room for others
     C_COUNTS
 
 

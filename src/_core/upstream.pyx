@@ -6,7 +6,7 @@ Speaks HTTP/1.1 (RFC 9112). It knows requests and answers, not what they are for
 import asyncio
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, errno
+from libc.errno cimport EAGAIN, EMFILE, ENFILE, errno
 from libc.string cimport memcpy
 
 from .forwarded cimport cut_hop_by_hop, read_connection
@@ -35,6 +35,7 @@ cdef enum Timeout:
     T_CONTINUE
 
 cdef double CONTINUE_WAIT = 1.0        # seconds for a 100, as Traefik's transport waits
+cdef double SHORTAGE = 0.02            # seconds between two tries for a descriptor
 cdef double HANDSHAKE_WAIT = 10.0      # seconds for TLS with a server
 
 
@@ -145,6 +146,7 @@ cdef class Upstream(Connection):
     cdef void discard(self) noexcept:
         """Called by the pool, which lets go of it."""
         self.abort()
+        self.closed()
 
     cdef Connection upgrade(self):
         self.receiver = None
@@ -370,27 +372,67 @@ cdef void put_chunk(Connection to, const char* at, Py_ssize_t size) noexcept:
 
 
 async def connect(Engine engine, Pool pool, Receiver receiver):
-    """Dial the pool's address and tell the receiver how it went."""
-    cdef Upstream upstream = Upstream(engine, pool)
-    loop = engine.loop
+    """Dial the pool's address and tell the receiver how it went.
+
+    Where no descriptor is free, an idle connection to another server is closed for it, or one is waited for; if
+    meanwhile a connection to this server has become idle, it is taken.
+    """
+    cdef Upstream upstream = None
+    cdef bint is_short = False
+    engine.note_pool(pool)
     try:
         async with asyncio.timeout(pool.dial_timeout or None):
-            if pool.scheme == "unix":
-                await loop.create_unix_connection(lambda: upstream, pool.path)
-            elif pool.ssl is None:
-                await loop.create_connection(lambda: upstream, pool.host, pool.port)
-            else:
-                await loop.create_connection(
-                    lambda: upstream, pool.host, pool.port, ssl=pool.ssl, server_hostname=pool.server_name,
-                    ssl_handshake_timeout=HANDSHAKE_WAIT)
-    except Exception as error:
-        upstream.abort()
+            while upstream is None:
+                if engine.most == 0 or engine.open < engine.most or engine.discard_idle(pool):
+                    upstream = Upstream(engine, pool)
+                    upstream.opened()
+                    try:
+                        await establish(engine.loop, pool, upstream)
+                        break
+                    except OSError as error:
+                        upstream.closed()
+                        upstream.abort()
+                        upstream = None
+                        if error.errno != EMFILE and error.errno != ENFILE:
+                            raise
+                is_short = True
+                engine.short.add((pool.address,))
+                await asyncio.sleep(0 if engine.discard_idle(pool) else SHORTAGE)
+                upstream = lying_in(pool)
+    except BaseException as error:
+        if upstream is not None:
+            upstream.closed()
+            upstream.abort()
+        if not isinstance(error, Exception):
+            raise
+        if is_short and isinstance(error, TimeoutError):
+            error = OSError(EMFILE, "no descriptor was free in time")
         receiver.on_dial_failed(error)
         return
-    except BaseException:
-        upstream.abort()
-        raise
+    if upstream.is_closing:
+        # The server closed it before we could ask: nobody would be told any more.
+        receiver.on_dial_failed(ConnectionResetError("closed at once"))
+        return
     receiver.on_connected(upstream)
+
+
+def establish(loop, Pool pool, Upstream upstream):
+    """Return what connects *upstream* when it is awaited."""
+    if pool.scheme == "unix":
+        return loop.create_unix_connection(lambda: upstream, pool.path)
+    if pool.ssl is None:
+        return loop.create_connection(lambda: upstream, pool.host, pool.port)
+    return loop.create_connection(
+        lambda: upstream, pool.host, pool.port, ssl=pool.ssl, server_hostname=pool.server_name,
+        ssl_handshake_timeout=HANDSHAKE_WAIT)
+
+
+cdef Upstream lying_in(Pool pool):
+    """An idle connection of a pool, or None."""
+    cdef Upstream upstream = <Upstream>pool.take()
+    while upstream is not None and upstream.is_closing:
+        upstream = <Upstream>pool.take()
+    return upstream
 
 
 cdef object dial(Engine engine, Pool pool, Receiver receiver):

@@ -1,0 +1,62 @@
+# Who may come in: the connections of an entry point, how many there may be, and who goes when there are too many.
+
+from .exchange cimport Entry
+from .murmur cimport Murmur
+from .port cimport Connection
+from .shared cimport InFlight
+
+
+cdef enum Rank:
+    R_BUSY             # has a request under way, or something to be written
+    R_IDLE             # between two requests
+    R_SILENT           # sent no whole head yet
+
+
+cdef enum Limit:
+    L_NONE             # is reached
+    L_DESCRIPTORS
+    L_ALL
+    L_HERE
+
+
+cdef class Guest(Connection):
+    # A client's connection, as a door sees it.
+    cdef Guest following               # the one that came before it
+    cdef void* preceding               # borrowed: the one that came after it
+    cdef bint is_listed
+    cdef bint is_counted               # has a place among those that may be there
+    cdef bint is_held                  # has none, and is not served until it gets one
+
+    cdef Rank rank(self, double* since) noexcept
+    cdef void let_in(self) noexcept
+    cdef void end_soon(self) noexcept
+
+
+cdef class Door(Entry):
+    cdef Guest first                   # the newest in the list of connections
+    cdef void* oldest                  # borrowed
+    cdef void* hand                    # borrowed: where the search for somebody to close goes on; NULL: at the oldest
+    cdef readonly int connections
+    cdef readonly bint is_draining
+    cdef object drained                # future somebody waits for, or None
+    cdef InFlight counts               # None: nobody counts
+    cdef int cell                      # of this entry point's connections
+    cdef int cell_of_all
+    cdef readonly long long most       # connections of this entry point, in all workers; 0: no limit
+    cdef readonly long long most_in_all    # of all entry points
+    cdef readonly list held            # guests that wait for a place
+    cdef list doors                    # all of this loop, this one too
+    cdef public object rest            # called when nobody more should be accepted until has_room()
+    cdef Murmur closing
+    cdef Murmur waiting
+
+    cdef void open(self) noexcept
+    cdef void receive(self, Guest guest) noexcept
+    cdef Limit admit(self, Guest guest) noexcept
+    cdef Limit count_in(self, Guest guest) noexcept
+    cdef void count_out(self, Guest guest) noexcept
+    cdef bint make_room(self, Limit limit) noexcept
+    cdef Guest dispensable(self, Rank* rank)
+    cdef tuple told(self, Limit limit)
+    cdef void add(self, Guest guest) noexcept
+    cdef void remove(self, Guest guest) noexcept
