@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -82,6 +83,32 @@ sys.exit(demo.run({folder!r}, {port}, [sys.executable, "-c", {program!r}]))
 def start(folder, port: int, program: str) -> subprocess.Popen:
     command = [sys.executable, "-c", RUN.format(folder=str(folder), port=port, program=program)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ask(port: int, path: str = "/", host: str = "localhost") -> str:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_what_is_printed_is_true(tmp_path):
+    """The whole of it: what the three lines of curl show, a change of the file, and the end."""
+    port = three_ports()
+    program = f"from fastproxy import demo; import sys; sys.exit(demo.run({str(tmp_path)!r}, {port}))"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        lines = iter(process.stdout.readline, "")
+        assert any("Ctrl-C ends the demo" in line for line in lines)
+        assert {ask(port).splitlines()[0] for _ in range(2)} == {"Name: one", "Name: two"}
+        assert {ask(port, host="one.localhost").splitlines()[0] for _ in range(3)} == {"Name: one"}
+        seen = ask(port, "/api/users")
+        assert "\nGET /users HTTP/1.1\n" in seen and "\nX-Demo: edit me\n" in seen
+        dynamic = tmp_path / "dynamic.yml"
+        dynamic.write_text(dynamic.read_text().replace("edit me", "edited"))
+        assert any("1 changed" in line for line in lines)
+        assert "\nX-Demo: edited\n" in ask(port, "/api/users")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
