@@ -1,4 +1,4 @@
-"""What a storm leaves behind: nothing. Exchanges, connections, targets and snapshots are counted when it is over."""
+"""What a storm leaves behind: nothing. Exchanges, connections, targets and snapshots are counted."""
 
 import asyncio
 import gc
