@@ -1,4 +1,4 @@
-"""Weighted round robin in plain Python, earliest deadline first: oracle of `_core.balance`, and its measure."""
+"""Weighted round robin in plain Python, earliest deadline first: oracle and measure of `_core.balance`."""
 
 import heapq
 
