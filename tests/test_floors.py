@@ -55,7 +55,7 @@ switcher health serving shown effects explain api
 
 internals app whoami demo
 
-. worker supervisor check serve commands cli __main__
+. worker supervisor check healthcheck serve commands cli __main__
 """
 
 # Doors: what is named before the colon is imported by what is named after it, and by nobody else.

@@ -13,7 +13,7 @@ from .config.findings import unknown
 from .config.sources import StaticReading, load_static
 from .errors import ConfigError
 
-COMMANDS = ("run", "serve", "check", "demo", "version", "help")
+COMMANDS = ("run", "serve", "check", "healthcheck", "demo", "version", "help")
 HELP = ("-h", "--help")
 
 
@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(given)
     if command == "run":
         return run(given[1:])
+    if command == "healthcheck":
+        return healthcheck(given[1:])
     if command in COMMANDS:
         return subcommand(given)
     print(f"fastproxy: {unknown('command', command, COMMANDS)}", file=sys.stderr)
@@ -38,12 +40,29 @@ def run(flags: Sequence[str]) -> int:
     """Be the daemon until a signal ends it. Flags: names of the static configuration, and --configFile."""
     if any(each in HELP for each in flags):
         return subcommand(["help", "run"])
+    reading = read(flags)
+    return start(reading) if reading is not None else 1
+
+
+def healthcheck(flags: Sequence[str]) -> int:
+    """Ask the daemon that was started with these flags whether it serves."""
+    if any(each in HELP for each in flags):
+        return subcommand(["help", "healthcheck"])
+    reading = read(flags)
+    if reading is None or reading.configuration is None:
+        return 1
+    from .healthcheck import run as ask
+
+    return ask(reading.configuration)
+
+
+def read(flags: Sequence[str]) -> StaticReading | None:
+    """Read the static configuration; None after every mistake in it was told."""
     try:
-        reading = load_static(flags)
+        return load_static(flags)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return 1
-    return start(reading)
+        return None
 
 
 def start(reading: StaticReading) -> int:

@@ -62,6 +62,15 @@ def run(flags: Sequence[str]) -> None:
     """Be the daemon: fastproxy run --configFile=fastproxy.yml. The word may be left out."""
 
 
+@commands.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def healthcheck(flags: Sequence[str]) -> None:
+    """Ask the daemon with the same static configuration: fastproxy healthcheck --configFile=fastproxy.yml.
+
+    It needs `ping`. Prints OK and the URL; the exit status is 1 if the answer is not 200 within 5 seconds.
+    """
+
+
 def _address(text: str) -> str:
     from .serve import address_of
 

@@ -4,6 +4,8 @@ import glob
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -138,6 +140,16 @@ def test_ping_says_that_it_stops_while_it_still_accepts(start):
     assert ask(proxy.inside, "/ping") == ask(proxy.port, "/status") == (510, b"Not Extended")
     assert ask(proxy.port, "/shop") == (200, b"ok")
     assert proxy.wait() == 0
+
+
+def test_healthcheck(start):
+    proxy = start(accept="1s")
+    command = [sys.executable, "-m", "fastproxy", "healthcheck", "--ping"]
+    command.append(f"--entryPoints.traefik.address=127.0.0.1:{proxy.inside}")
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (asked.returncode, asked.stdout) == (0, f"OK: http://127.0.0.1:{proxy.inside}/ping\n")
+    stop(proxy)
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode == 1
 
 
 def test_what_is_off_is_not_there(start):
