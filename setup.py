@@ -31,6 +31,7 @@ MODULES = (
     "netset",
     "path",
     "location",
+    "field",
     "head",
     "pool",
     "target",

@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase rewrite tally deadline llhttp shared murmur
 
-head hello proxyline netset index path location pool target
+field head hello proxyline netset index path location pool target
 
 message framing
 

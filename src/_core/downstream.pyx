@@ -17,9 +17,10 @@ from libc.string cimport memchr, memcpy
 from .deadline cimport now
 from .door cimport Door, Guest, R_BUSY, R_IDLE, R_SILENT, Rank
 from .exchange cimport Exchange, keep_exchange, new_exchange
+from .field cimport F_DATE, F_EXPECT, Field, value_of
 from .forwarded cimport Forwarding
 from .framing cimport BROKEN, CHUNKED, Fed, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
-from .head cimport BAD, F_DATE, F_EXPECT, Field, Head, PARTIAL, Parsed, WHOLE, has, head_end, value_of
+from .head cimport BAD, Head, PARTIAL, Parsed, WHOLE, has, head_end
 from .message cimport Request, Response
 from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of

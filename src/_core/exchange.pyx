@@ -21,8 +21,9 @@ from cpython.object cimport PyObject
 from libc.errno cimport EMFILE, ENFILE
 
 from .balance cimport Balancer
+from .field cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, value_of
 from .framing cimport LENGTH, NO_BODY
-from .head cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, has, value_of
+from .head cimport has
 from .message cimport Answer
 from .port cimport Connection
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes

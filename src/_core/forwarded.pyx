@@ -5,12 +5,13 @@ when it goes to a server. What is between them sees the fields as they will be s
 Source: entryPoints.<name>.forwardedHeaders; RFC 9110, 7.6.1.
 """
 
-from .head cimport (
+from .field cimport (
     CUT, F_CONNECTION, F_CONTENT_LENGTH, F_HOST, F_KEEP_ALIVE, F_PROXY_AUTHENTICATE, F_PROXY_AUTHORIZATION,
     F_PROXY_CONNECTION, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_X_FORWARDED_FOR,
     F_X_FORWARDED_HOST, F_X_FORWARDED_OTHER, F_X_FORWARDED_PORT, F_X_FORWARDED_PREFIX, F_X_FORWARDED_PROTO,
-    F_X_FORWARDED_SERVER, F_X_FORWARDED_UNDERSCORE, F_X_REAL_IP, Field, Head, has, name_of, value_of,
+    F_X_FORWARDED_SERVER, F_X_FORWARDED_UNDERSCORE, F_X_REAL_IP, Field, name_of, value_of,
 )
+from .head cimport Head, has
 from .message cimport Request
 from .netset cimport NetSet
 from .span cimport Span, bytes_of, find_byte, has_token, next_token, same_folded, span_of, span_of_bytes

@@ -6,7 +6,8 @@ other side, so that no server sees a chunk line that we did not write.
 Source: RFC 9112, 6 and 7.
 """
 
-from .head cimport F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, Head, has, is_token, value_of
+from .field cimport F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, is_token, value_of
+from .head cimport Head, has
 from .span cimport Span, same_folded, span_of
 
 cdef enum State:

@@ -2,7 +2,8 @@
 
 from libc.string cimport memchr
 
-from .head cimport F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, Field, Head, WHOLE, has, spelled, value_of
+from .field cimport F_CONTENT_LENGTH, F_HOST, F_TRANSFER_ENCODING, Field, spelled, value_of
+from .head cimport Head, WHOLE, has
 from .netset cimport address_of_text
 from .path cimport is_plain, normalised, routed, sanitized
 from .phrase cimport phrase_of

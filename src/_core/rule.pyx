@@ -4,7 +4,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcmp, memcpy
 
-from .head cimport Field, Head, value_of
+from .field cimport Field, value_of
+from .head cimport Head
 from .index cimport hash_of
 from .netset cimport NetSet
 from .span cimport Span, bytes_of, find_byte, span_of

@@ -1,6 +1,6 @@
 """Steps that answer instead of letting through: redirectScheme, redirectRegex, ipAllowList."""
 
-from .head cimport F_X_FORWARDED_FOR, F_X_FORWARDED_PROTO, Field, value_of
+from .field cimport F_X_FORWARDED_FOR, F_X_FORWARDED_PROTO, Field, value_of
 from .location cimport location_of
 from .message cimport Answer, Request, plain_answer
 from .netset cimport Address, NetSet, address_of_text, is_v4, no_address

@@ -8,7 +8,8 @@ response headers, then those for cross-origin requests, each in the place of wha
 from base64 import b64encode
 from os import urandom
 
-from .head cimport F_ORIGIN, Field, Head, spelled, value_of
+from .field cimport F_ORIGIN, Field, spelled, value_of
+from .head cimport Head
 from .message cimport Answer, Request, Response, error_answer, host_is_valid
 from .span cimport bytes_of, same, span_of, span_of_bytes
 from .step cimport ANSWER, FAULT, NEXT, Step, Verdict

@@ -9,11 +9,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EMFILE, ENFILE, errno
 from libc.string cimport memcpy
 
+from .field cimport F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING
 from .forwarded cimport cut_hop_by_hop, read_connection
 from .framing cimport BROKEN, CHUNKED, Fed, Framing, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response
-from .head cimport (
-    BAD, F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING, Head, PARTIAL, Parsed, has, head_end,
-)
+from .head cimport BAD, Head, PARTIAL, Parsed, has, head_end
 from .message cimport Request, Response
 from .pool cimport Pool
 from .port cimport Connection, Engine, Receiver
