@@ -136,8 +136,8 @@ cdef class Door(Entry):
         cdef Guest guest, idle = None
         cdef double since, idle_since = 0, time = now()
         cdef Rank found
-        cdef int looks
-        for looks in range(min(MOST_LOOKED_AT, self.connections)):
+        cdef int _look
+        for _look in range(min(MOST_LOOKED_AT, self.connections)):
             if self.hand is NULL:
                 self.hand = self.oldest
             if self.hand is NULL:

@@ -78,8 +78,8 @@ cdef class InFlight:
         they try again, so one gets it unless this goes on for TRIES times.
         """
         cdef long long* own = &self.rows[cell * self.width + self.worker]
-        cdef int tries
-        for tries in range(TRIES):
+        cdef int _try
+        for _try in range(TRIES):
             if self.total(cell) >= limit:
                 return False
             fp_add(own, 1)
