@@ -91,8 +91,10 @@ cdef class Forwarding:
         cdef bint listed = read_connection(head, &request.asks_close, &request.asks_keep, &asks_upgrade)
         if asks_upgrade and head.minor == 1 and has(head, F_UPGRADE):
             field = head.find(F_UPGRADE)
-            # Several protocols to choose from cannot be checked against one answer: then none is asked for.
-            if field.value_size and find_byte(value_of(field), 44) < 0:
+            # Several protocols to choose from cannot be checked against one answer: then none is asked for. Nor
+            # is h2c, whose later requests would reach the server past every router.
+            if (field.value_size and find_byte(value_of(field), 44) < 0
+                    and not same_folded(value_of(field), b"h2c", 3)):
                 request.upgrade = value_of(field)
         if has(head, F_TE):
             field = head.find(F_TE)

@@ -183,6 +183,11 @@ async def test_request_lines(house, line, prefix, sent):
         ("Upgrade without Connection", [b"Upgrade: websocket"], []),
         ("Connection: upgrade without Upgrade", [b"Connection: upgrade"], []),
         ("two protocols to choose from", [b"Connection: upgrade", b"Upgrade: a, b"], []),
+        (
+            "h2c, whose requests no router would see",
+            [b"Connection: upgrade, http2-settings", b"Upgrade: H2C", b"HTTP2-Settings: AAMAAABkAAQAAP__"],
+            [],
+        ),
         ("Expect without a body", [b"Expect: 100-continue"], [b"Expect: 100-continue"]),
         ("Forwarded is nobody's business", [b"Forwarded: for=192.0.2.1"], [b"Forwarded: for=192.0.2.1"]),
         ("no Accept-Encoding is added", [b"Range: bytes=0-1"], [b"Range: bytes=0-1"]),
