@@ -6,12 +6,14 @@ copy only, and what waits in the backlog stays for a successor that has the same
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ._core.downstream import EntryPoint
 from ._core.netset import NetSet
+from ._core.shared import InFlight, row_width
 from ._core.snapshot import Switch
 from ._core.tally import NAMES as COUNTERS
 from ._core.tally import SIZE as COUNTERS_SIZE
@@ -37,6 +39,15 @@ in fewer turns, and each turn costs two system calls.
 AGAIN_SECONDS = 0.1
 """How long accepting rests after the system refused to go on."""
 
+REST_SECONDS = 0.02
+"""How often it is asked whether there is a place again, while a limit is reached."""
+
+SPARE = 16
+"""Descriptors that no connection gets: for name resolution, the log, and whatever plugins open."""
+
+CONNECTIONS = 0
+"""The cell of all connections of clients; those of each entry point follow, by index. See `shared`."""
+
 
 class Listener:
     """One entry point and the sockets that it accepts on."""
@@ -45,6 +56,8 @@ class Listener:
         self.entry = entry
         self.life_cycle = life_cycle
         self._acceptors = [_Acceptor(entry, each) for each in sockets for _ in range(ACCEPTS_A_TURN)]
+        self._resting: asyncio.Handle | None = None
+        entry.rest = self._rest
 
     @property
     def name(self) -> str:
@@ -61,8 +74,33 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Accept no more; connections that are there go on."""
+        self.entry.rest = None
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         for acceptor in self._acceptors:
             acceptor.stop()
+
+    def _rest(self) -> None:
+        """Accept nobody until there is a place again: who comes meanwhile waits in the kernel.
+
+        Called while uvloop accepts somebody, when its server must not be closed; so a few more may come.
+        """
+        if self._resting is None:
+            self._resting = asyncio.get_running_loop().call_soon(self._begin_rest)
+
+    def _begin_rest(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        if self.entry.has_room():
+            self._resting = None
+            for acceptor in self._acceptors:
+                acceptor.go_on()
+        else:
+            self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._look_for_room)
 
     async def drain(self, told: Callable[[str], None], *, grace: float | None = None) -> int:
         """Stop as `transport.lifeCycle` says: accept for a while still, finish what runs, cut the rest.
@@ -117,6 +155,11 @@ class _Acceptor:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def go_on(self) -> None:
+        """Accept again after a stop."""
+        self._wanted = True
+        self._begin_again()
 
     async def _serve(self) -> None:
         copy = _Lent(fileno=socket.dup(self._bound.fileno()))
@@ -178,15 +221,62 @@ _ESCAPES = {
 }
 
 
+def in_flight_of(memory: Any, cells: int, workers: int, worker: int) -> InFlight:
+    """Return the counts of all workers as one of them sees them. memory: as `shared` lays it out."""
+    return InFlight(memory, cells, workers, worker)
+
+
+def limit_descriptors(listeners: Iterable[Listener], most: int) -> int:
+    """Let connections have no more descriptors than are left of the `most` that this process may open.
+
+    An eighth of them, from 8 to 1024, is for servers only. Returns how many clients may have.
+    """
+    for listener in listeners:
+        engine = listener.entry.engine
+        engine.most = max(most - _open_descriptors() - SPARE, SPARE)
+        engine.kept = min(max(engine.most // 8, 8), 1024)
+        left: int = engine.most - engine.kept
+    return left
+
+
+def _open_descriptors() -> int:
+    """Return how many descriptors are open; before connections are."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 2 * SPARE
+
+
 def listeners_of(
-    static: StaticConfiguration, sockets: Mapping[str, Iterable[socket.socket]], switch: Switch, counters: Any
+    static: StaticConfiguration,
+    sockets: Mapping[str, Iterable[socket.socket]],
+    switch: Switch,
+    counters: Any,
+    in_flight: InFlight | None = None,
 ) -> dict[str, Listener]:
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
     sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
-    None.
+    None. in_flight: what all workers count; None: there is only this one.
     """
     tally = Tally() if counters is None else Tally(counters)
+    made = _listeners(static, sockets, switch, tally)
+    entries = [listener.entry for listener in made.values()]
+    limits = static.core.limits
+    if limits.connections or limits.connections_per_entry_point:
+        cells = CONNECTIONS + 1 + len(entries)
+        counts = in_flight or InFlight(bytearray(cells * row_width(1) * 8), cells, 1, 0)
+        for entry in entries:
+            here, in_all = limits.connections_per_entry_point, limits.connections
+            entry.limit(counts, CONNECTIONS + 1 + entry.index, CONNECTIONS, here, in_all)
+    for entry in entries:
+        entry.stand_beside(entries)
+    return made
+
+
+def _listeners(
+    static: StaticConfiguration,
+    sockets: Mapping[str, Iterable[socket.socket]],
+    switch: Switch,
+    tally: Tally,
+) -> dict[str, Listener]:
     return {
         name: Listener(
             _entry_point(static, name, index, switch, tally),

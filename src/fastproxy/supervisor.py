@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import platform
+import resource
 import signal
 import sys
 import threading
@@ -88,7 +89,11 @@ def _run(
         return _failed(f"log.filePath: cannot write {static.log.file_path}: {_reason(error)}")
     slots = static.core.workers or usable_cores()
     told = fields(
-        version=version("fastproxy"), python=platform.python_version(), pid=os.getpid(), workers=slots
+        version=version("fastproxy"),
+        python=platform.python_version(),
+        pid=os.getpid(),
+        workers=slots,
+        open_files=_raise_open_files(),
     )
     log.info("fastproxy starts", extra=told)
     for notice in notices:
@@ -114,6 +119,19 @@ def _fill_standard_descriptors() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
             os.set_inheritable(number, True)
+
+
+def _raise_open_files() -> int:
+    """Allow this process and the workers as many open files as the system lets us, as programs in Go do.
+
+    Returns how many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        return soft  # a system whose hard limit is more than it takes
+    return hard
 
 
 def usable_cores() -> int:

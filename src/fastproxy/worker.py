@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from . import loops
 from .build.draft import Failure
 from .build.runtime import NOUNS, ROUTERS
-from .listeners import COUNTERS, Listener, listeners_of
+from .listeners import COUNTERS, Listener, in_flight_of, limit_descriptors, listeners_of
 from .observe import log as process_log
 from .pipe import (
     Abort,
@@ -35,7 +36,7 @@ from .pipe import (
     ToWorker,
     Trouble,
 )
-from .shared import Shared
+from .shared import CELLS, Shared
 from .switcher import Switcher
 
 log = logging.getLogger(__name__)
@@ -112,11 +113,13 @@ class Worker:
         sockets = {name: socket.socket(fileno=each) for name, each in setup.listeners.items()}
         self._sockets = list(sockets.values())
         self._switcher = Switcher(setup.static, owns_process=True)
-        counters = Shared.open(setup.shared).block(setup.slot)
+        shared = Shared.open(setup.shared)
+        counters = shared.block(setup.slot)
         for gauge in GAUGES:
             counters.cast("q")[COUNTERS.index(gauge)] = 0
         given = {name: [each] for name, each in sockets.items()}
-        self._listeners = listeners_of(setup.static, given, self._switcher.switch, counters)
+        in_flight = in_flight_of(shared.in_flight(), CELLS, shared.slots, setup.slot)
+        self._listeners = listeners_of(setup.static, given, self._switcher.switch, counters, in_flight)
         self._work.append(asyncio.create_task(self._apply_all()))
 
     # -- configurations --------------------------------------------------------------------------------------
@@ -171,6 +174,9 @@ class Worker:
         )
 
     async def _accept(self) -> None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if most != resource.RLIM_INFINITY:
+            limit_descriptors(self._listeners.values(), most)
         for listener in self._listeners.values():
             await listener.start()
         gc.collect()

@@ -343,6 +343,16 @@ def plugin_reference(text: str) -> str:
     return text
 
 
+class Limits(Section, frozen=True):
+    """`core.limits`: how much there may be at once, in all workers together. 0: no limit."""
+
+    connections: NotNegative = 0
+    """Connections of clients, on all entry points."""
+
+    connections_per_entry_point: NotNegative = 0
+    """Connections of clients on each of them."""
+
+
 class Core(Section, frozen=True):
     """`core`: Traefik's section of that name, and the extensions that are our own."""
 
@@ -350,6 +360,8 @@ class Core(Section, frozen=True):
 
     workers: Annotated[int, Reads(worker_count)] = 0
     """Worker processes. 0, written `auto`: one for each usable core."""
+
+    limits: Limits = Limits()
 
     plugins: dict[str, Annotated[str, Reads(plugin_reference)]] = {}
     """Plugins by the name that middlewares use for them: `module:object`."""
