@@ -8,6 +8,7 @@ from fastproxy.config.sources import decode_static
 from fastproxy.config.static import (
     EntryPoint,
     FileProvider,
+    Limits,
     StaticConfiguration,
 )
 from fastproxy.config.texts import load
@@ -83,7 +84,8 @@ serversTransport:
   maxIdleConnsPerHost: -1
   forwardingTimeouts: {dialTimeout: 1s, responseHeaderTimeout: 2s, idleConnTimeout: 3s}
 global: {checkNewVersion: false, sendAnonymousUsage: true}
-core: {defaultRuleSyntax: v3, workers: 3, plugins: {auth: "my.auth:Auth"}}
+core: {defaultRuleSyntax: v3, workers: 3, plugins: {auth: "my.auth:Auth"},
+       limits: {connections: 1000, connectionsPerEntryPoint: 500}}
 """
     )
     point = static.entry_points["web"]
@@ -103,6 +105,7 @@ core: {defaultRuleSyntax: v3, workers: 3, plugins: {auth: "my.auth:Auth"}}
     assert (static.log.level, static.log.format) == ("DEBUG", "json")
     assert static.servers_transport.max_idle_conns_per_host == -1
     assert static.servers_transport.forwarding_timeouts.idle_conn_timeout == 3 * SECOND
+    assert static.core.limits == Limits(connections=1000, connections_per_entry_point=500)
     assert (static.core.workers, static.core.plugins) == (3, {"auth": "my.auth:Auth"})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(static), type=StaticConfiguration) == static
 
