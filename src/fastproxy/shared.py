@@ -15,7 +15,7 @@ What a block holds is known to `_core.tally` alone; here it is a row of words. T
 is given the same slot and counts on.
 
 In-flight counts and buckets are numbered by *cell*. Cell 0 counts the connections of clients, the next ones
-those of each entry point in the order of their names; all others are given out by `cells`. A row of the
+those of each entry point in the order of their names; the others are free for what comes. A row of the
 counts has a word for each slot, in whole cache lines (`width`). What is under way in all workers is the sum
 of the row, and a dead worker's words are zeroed before its successor starts, so that nothing of its own is
 counted for ever. How they are counted is known to `_core.shared`.
