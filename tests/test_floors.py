@@ -38,7 +38,7 @@ errors regex
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
 config.flags config.static config.middlewares config.http config.tcp config.udp config.tls config.dynamic
 config.internal config.contents config.blocks config.document config.sources config.merge config.delta
-rules.syntax rules.keys rules.parse rules.compile
+rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 
 plugins.api plugins.load
 providers.base providers.file

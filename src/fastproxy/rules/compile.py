@@ -59,9 +59,14 @@ def compile_rule(text: str) -> Program:
 def compile_tree(tree: Tree) -> Program:
     """Compile a parsed rule. Raises RuleError for a pattern that RE2 refuses and a network that is none."""
     flat = pushed(tree)
-    tests = {matcher: _test(matcher) for matcher in matchers(flat)}
+    tests = tests_of(flat)
     hosts = dict.fromkeys(_host(matcher) for matcher in tests if matcher.name == "Host")
     return Program(_Emitter(tests).program(flat), keys_of(flat, tests), tuple(hosts))
+
+
+def tests_of(tree: Tree) -> dict[Matcher, Test]:
+    """Return the test of each matcher: kind and arguments, as above, or ("never",). Raises RuleError."""
+    return {matcher: _test(matcher) for matcher in matchers(tree)}
 
 
 # -- arguments -------------------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ def _escape(char: str) -> str:
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()
 
 
+def _quoted(text: str) -> str:
+    """Return an argument as it may be written in a rule."""
+    return f"`{text}`" if text.isprintable() and "`" not in text else shown(text)
+
+
 class RuleError(ValueError):
     """A rule that cannot be used.
 
@@ -69,6 +74,9 @@ class Matcher:
     arguments: tuple[str, ...]
     columns: tuple[int, ...] = field(default=(), compare=False)
     """The column of the name, then of each argument."""
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(_quoted, self.arguments))})"
 
 
 @dataclass(frozen=True, slots=True)
