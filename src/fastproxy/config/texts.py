@@ -73,7 +73,7 @@ def load(text: str, source: str, findings: Findings) -> Loaded:
     except SyntaxProblem as problem:
         findings.error(None, problem.message, place=Place(source, *problem.mark))
     except RecursionError:
-        findings.error(None, "nested too deeply to be a configuration", place=Place(source, 1, 1))
+        findings.error(None, yamltext.TOO_DEEP, place=Place(source, 1, 1))
     return Loaded(None, lambda path, on_key: Place(source))
 
 

@@ -17,6 +17,8 @@ from .values import NULLS, Plain, is_typed
 TOO_MANY = 1_000_000
 """Values that a document with aliases may expand to; one that aliases multiply past that is refused."""
 
+TOO_DEEP = "nested too deeply to be a configuration"
+
 _ANCHOR = re.compile(r"&[A-Za-z0-9_-]")  # what libyaml takes for a name; so `a && b` in a rule is none
 _BEFORE_NODE = frozenset(" \n\r\t[{,:")  # where a node, and so its anchor, may begin; or at the very start
 
@@ -63,6 +65,8 @@ def _problem_of(error: yaml.MarkedYAMLError) -> SyntaxProblem:
     mark = (at.line + 1, at.column + 1) if at else (0, 0)
     if error.problem == "but found another document":
         return SyntaxProblem("a second document begins; a file has one", mark)
+    if "nesting depth" in (error.problem or ""):  # a newer C library has a limit of its own
+        return SyntaxProblem(TOO_DEEP, mark)
     said = ", ".join(part for part in (error.problem, error.context) if part)
     if "found character '\\t'" in said or "found character that cannot start any token" in said:
         said += "; indent with blanks, and quote a value that begins with @, ` or a tab"
