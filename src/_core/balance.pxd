@@ -8,7 +8,8 @@ cdef class Balancer:
     cdef readonly str name             # qualified name of the service
     cdef readonly bint pass_host       # send the client's Host on; else the server's
 
-    cdef Target pick(self)             # in-flight raised; None: nobody is there, answer 503
+    cdef Target pick(self)             # in-flight and pending raised; None: nobody is there, answer 503
+    cdef bint is_full(self) noexcept   # of a pick that gave None: those who are there may not get more
 
 
 cdef struct Entry:

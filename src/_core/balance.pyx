@@ -2,7 +2,7 @@
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from .target cimport Target, target_begin
+from .target cimport Target, has_room, target_answered, target_begin, target_end
 
 
 cdef class Balancer:
@@ -16,13 +16,17 @@ cdef class Balancer:
         """Choose a target with its in-flight count raised (the caller ends it), or None: answer 503."""
         return None
 
+    cdef bint is_full(self) noexcept:
+        """Say of a pick that gave None whether it did because too many requests are pending."""
+        return False
+
 
 cdef class RoundRobin(Balancer):
     """Weighted round robin, earliest deadline first.
 
     Each pick takes the target with the smallest deadline and moves it on by 1/weight, so that weights 3 and 1
-    give 3 to 1 exactly over 4 picks. A target that is down is passed over; its deadline advances all the
-    same. Cost: O(log n), no allocation.
+    give 3 to 1 exactly over 4 picks. A target that is down, or has as many requests pending as it may, is passed
+    over; its deadline advances all the same. Cost: O(log n), no allocation.
     Source: `http.services.<name>.loadBalancer`, strategy `wrr`.
     """
 
@@ -58,21 +62,29 @@ cdef class RoundRobin(Balancer):
             target = <Target>self.targets[self.heap[0].index]
             self.heap[0].deadline += self.heap[0].step
             sift_down(self.heap, self.count, 0)
-            if target.is_up:
+            if has_room(target):
                 target_begin(target)
                 return target
         for target in self.targets:
-            if target.is_up:
+            if has_room(target):
                 target_begin(target)
                 return target
         return None
+
+    cdef bint is_full(self) noexcept:
+        cdef Target target
+        for target in self.targets:
+            if target.is_up:
+                return True
+        return False
 
     def choose(self):
         """Pick and end at once: the url chosen next, or None. For tests and `explain`."""
         cdef Target target = self.pick()
         if target is None:
             return None
-        target.in_flight -= 1
+        target_answered(target)
+        target_end(target)
         return target.url
 
 

@@ -15,6 +15,7 @@ cdef class EntryPoint(Door):
     cdef readonly double write_timeout
     cdef readonly double idle_timeout
     cdef readonly Py_ssize_t max_head
+    cdef readonly long long max_body           # bytes of a request's body; 0: no limit
     cdef readonly bint sanitize
     cdef readonly bint encode_semicolons
     cdef readonly int max_requests             # of one connection; 0: no limit
@@ -29,6 +30,7 @@ cdef class Downstream(Guest):
     cdef Py_ssize_t searched                   # bytes of `kept` in which no head ends
     cdef Framing body                          # of the request in hand
     cdef bint body_over
+    cdef long long body_taken                  # bytes of it so far, without their framing
     cdef bint chunks                           # the answer's body is written in chunks
     cdef bint is_old                           # the request in hand is HTTP/1.0
     cdef bint is_last                          # close after the answer in hand

@@ -19,7 +19,7 @@ from .door cimport Door, Guest, R_BUSY, R_IDLE, R_SILENT, Rank
 from .exchange cimport Exchange, keep_exchange, new_exchange
 from .field cimport F_DATE, F_EXPECT, Field, value_of
 from .forwarded cimport Forwarding
-from .framing cimport BROKEN, CHUNKED, Fed, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
+from .framing cimport BROKEN, CHUNKED, Fed, LENGTH, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
 from .head cimport BAD, Head, PARTIAL, Parsed, WHOLE, has, head_end
 from .message cimport Request, Response
 from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
@@ -44,6 +44,7 @@ cdef enum:
 cdef double LINGER = 2.0       # seconds
 cdef bytes RESET = pack("ii", 1, 0)    # of SO_LINGER: closing drops what was not sent and says so
 cdef double NEVER = 1e300
+cdef const char* TOO_LARGE = b"the body is longer than core.limits.requestBody"
 ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
 
 
@@ -51,7 +52,7 @@ cdef class EntryPoint(Door):
     """An entry point: its settings, and the factory of its connections for `loop.create_server`.
 
     index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
-    denied_escapes: members of ESCAPES that routers refuse.
+    max_body: bytes of a request's body, 0 for no limit; denied_escapes: members of ESCAPES that routers refuse.
     Source: entryPoints.<name>.transport, .forwardedHeaders and .http of Traefik.
     """
 
@@ -60,7 +61,7 @@ cdef class EntryPoint(Door):
                  double idle_timeout=180.0, Py_ssize_t max_head=1048576, bint sanitize=True,
                  bint encode_semicolons=False, str underscore="keep", bint forwarded_insecure=False,
                  NetSet forwarded_trusted=None, forwarded_connection=(), bint append_forwarded_for=True,
-                 int keep_alive_max_requests=0, double keep_alive_max_time=0.0, denied_escapes=(),
+                 int keep_alive_max_requests=0, double keep_alive_max_time=0.0, long long max_body=0, denied_escapes=(),
                  Tally tally=None, object log=None):
         unknown = set(denied_escapes) - set(ESCAPES)
         if unknown:
@@ -78,6 +79,7 @@ cdef class EntryPoint(Door):
         self.write_timeout = write_timeout
         self.idle_timeout = idle_timeout
         self.max_head = max_head
+        self.max_body = max_body
         self.sanitize = sanitize
         self.encode_semicolons = encode_semicolons
         self.max_requests = keep_alive_max_requests
@@ -324,6 +326,9 @@ cdef class Downstream(Guest):
             return head.refuse(500, b"the request cannot be prepared")
         if not frame_request(&self.body, head):
             return BAD
+        self.body_taken = 0
+        if self.entry.max_body and self.body.kind == LENGTH and self.body.length > self.entry.max_body:
+            return head.refuse(413, TOO_LARGE)
         if has(head, F_EXPECT):
             field = head.find(F_EXPECT)
             if not same_folded(value_of(field), b"100-continue", 12):
@@ -372,9 +377,14 @@ cdef class Downstream(Guest):
         cdef Fed fed = feed(&self.body, at, size, &used, &run, &trailer)
         if fed == BROKEN:
             self.is_last = True
-            self.exchange.on_body_broken(self.body.fault)
+            self.exchange.on_body_broken(400, self.body.fault)
             return -1
         if run.size:
+            self.body_taken += run.size
+            if self.entry.max_body and self.body_taken > self.entry.max_body:
+                self.is_last = True
+                self.exchange.on_body_broken(413, TOO_LARGE)
+                return -1
             self.exchange.on_body(run.at, run.size)
         if fed == OVER and self.exchange is not None:
             self.body_over = True

@@ -51,6 +51,7 @@ cdef class Exchange(Receiver):
     cdef Framing asked                 # how the request's body is framed
     cdef Framing answered              # how the answer's is
     cdef bint body_over                # the request has come to its end
+    cdef bint is_pending               # the server of `target` owes the head of an answer
     cdef bint was_left                 # Forwarding.leave has run
     cdef bint was_retried
     cdef bint body_sent                # some of the body went to a server: it cannot be sent again
@@ -67,7 +68,7 @@ cdef class Exchange(Receiver):
     cdef void start(self, Entry entry, Peer client, Framing* body) noexcept
     cdef void on_body(self, const char* at, Py_ssize_t size) noexcept
     cdef void on_body_end(self) noexcept
-    cdef void on_body_broken(self, const char* why) noexcept
+    cdef void on_body_broken(self, int status, const char* why) noexcept
     cdef void on_request_late(self) noexcept
     cdef void on_client_lost(self) noexcept
     cdef void on_client_writable(self) noexcept

@@ -25,6 +25,7 @@ from .field cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, value
 from .framing cimport LENGTH, NO_BODY
 from .head cimport has
 from .message cimport Answer
+from .phrase cimport phrase_of
 from .port cimport Connection
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
@@ -34,7 +35,7 @@ from .tally cimport (
     C_1XX, C_2XX, C_3XX, C_4XX, C_5XX, C_BYTES_IN, C_BYTES_OUT, C_DIALLED, C_GONE, C_REQUESTS, C_RETRIED,
     Count, count, count_more,
 )
-from .target cimport target_end
+from .target cimport target_answered, target_end
 from .upstream cimport Upstream, dial
 
 cdef extern from "Python.h":
@@ -210,8 +211,13 @@ cdef class Exchange(Receiver):
         except Exception as error:
             self.note(f"service {balancer.name} failed", error)
         if self.target is None:
-            self.refuse(503, b"no available server\n", True)
+            if balancer is not None and balancer.is_full():
+                self.entry.engine.full.add((balancer.name,))
+                self.refuse(503, b"Service Unavailable", False)
+            else:
+                self.refuse(503, b"no available server\n", True)
             return
+        self.is_pending = True
         upstream = self.take_idle()
         if upstream is not None:
             upstream.attach(self, self.response)
@@ -357,13 +363,13 @@ cdef class Exchange(Receiver):
         if self.client is not None and not self.body_over:
             self.client.resume()
 
-    cdef void on_body_broken(self, const char* why) noexcept:
-        """The body is malformed: nobody gets more of it."""
-        self.note(f"malformed request body: {why.decode()}", None)
+    cdef void on_body_broken(self, int status, const char* why) noexcept:
+        """The body is malformed, or too long: nobody gets more of it."""
+        self.note(f"request body refused: {why.decode()}", None)
         if self.state == ANSWERING or self.state == HELD:
             self.cut_off()
             return
-        self.refuse(400, b"400 Bad Request", True)
+        self.refuse(status, str(status).encode() + b" " + phrase_of(status), True)
 
     cdef void on_request_late(self) noexcept:
         """The request was not whole within the entry point's readTimeout."""
@@ -404,6 +410,8 @@ cdef class Exchange(Receiver):
     cdef void on_answer(self, Framing* body) noexcept:
         """The answer's head is in `response`; hop-by-hop fields are cut but for a 101."""
         self.answered = body[0]
+        self.is_pending = False
+        target_answered(self.target)
         if self.response.head.status == 101:
             self.change_protocol()
             return
@@ -649,6 +657,9 @@ cdef class Exchange(Receiver):
         if server is not None:
             server.release(self.body_over and client is not None)
         if self.target is not None:
+            if self.is_pending:
+                self.is_pending = False
+                target_answered(self.target)
             target_end(self.target)
             self.target = None
         self.snapshot = None

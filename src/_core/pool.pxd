@@ -25,10 +25,12 @@ cdef class Pool:
     cdef readonly double idle_timeout  # seconds; 0: none
     cdef readonly double dial_timeout  # seconds; 0: none
     cdef readonly double header_timeout    # seconds to the answer's head; 0: none
+    cdef readonly int most_pending     # requests that may await their answer at once
 
     cdef Idle top                      # newest
     cdef Idle bottom                   # oldest
     cdef readonly int idle             # connections lying here
+    cdef int pending                   # requests that go here and whose answer has not begun
     cdef bint closed
     cdef object __weakref__
 

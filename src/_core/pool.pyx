@@ -4,6 +4,8 @@ A pool is made once for each combination of transport settings and address and o
 change it. It knows connections only as `Idle`: what they are to the exchange is the upstream's affair.
 """
 
+from libc.limits cimport INT_MAX
+
 
 cdef class Idle(Timed):
     """A connection that can lie in a pool."""
@@ -18,12 +20,13 @@ cdef class Pool:
     scheme: "http", "https" or "unix"; host: name or address without brackets; port: 1..65535, 0 for unix;
     path: of the unix socket; ssl: an `ssl.SSLContext` for https; server_name: SNI and the name verified.
     max_idle: connections kept (0 keeps none); the timeouts are seconds, 0 for none.
-    Source: `http.serversTransports.<name>` (maxIdleConnsPerHost, forwardingTimeouts.*).
+    most_pending: requests without an answer so far, at which the server gets no more, 0 for no limit.
+    Source: `http.serversTransports.<name>` (maxIdleConnsPerHost, forwardingTimeouts.*), `core.limits.pendingPerServer`.
     """
 
     def __init__(self, *, str scheme not None, str host="", int port=0, str path="", object ssl=None,
                  str server_name="", int max_idle=200, double idle_timeout=90.0, double dial_timeout=30.0,
-                 double header_timeout=0.0):
+                 double header_timeout=0.0, int most_pending=0):
         if scheme not in ("http", "https", "unix"):
             raise ValueError(f'scheme "{scheme}" is not http, https or unix')
         if scheme == "unix" and not path:
@@ -42,6 +45,7 @@ cdef class Pool:
         self.idle_timeout = idle_timeout
         self.dial_timeout = dial_timeout
         self.header_timeout = header_timeout
+        self.most_pending = most_pending if most_pending > 0 else INT_MAX
 
     @property
     def address(self):

@@ -35,6 +35,7 @@ cdef class Engine:
     cdef public long long most         # that may have one, 0: nobody knows; of them
     cdef public long long kept         # for servers only
     cdef Murmur short                  # requests that wait for a descriptor
+    cdef Murmur full                   # requests refused because too many are pending
     cdef set pools                     # weak references to those that were dialled for
     cdef object __weakref__
 

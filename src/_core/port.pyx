@@ -54,6 +54,9 @@ cdef class Engine:
         self.pools = set()
         self.short = Murmur(loop, log, (
             "%d times no descriptor was free for a connection to a server, of late for %s: requests wait"))
+        self.full = Murmur(loop, log, (
+            "%d requests were answered 503, of late to service %s: every server that is up has "
+            "core.limits.pendingPerServer requests to answer"))
 
     def __dealloc__(self):
         free(self.out)

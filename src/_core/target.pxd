@@ -17,8 +17,17 @@ cdef class Target:
     cdef readonly long long served     # exchanges ended
 
 
+cdef inline bint has_room(Target target) noexcept:
+    return target.is_up and target.pool.pending < target.pool.most_pending
+
+
 cdef inline void target_begin(Target target) noexcept:
     target.in_flight += 1
+    target.pool.pending += 1
+
+
+cdef inline void target_answered(Target target) noexcept:
+    target.pool.pending -= 1
 
 
 cdef inline void target_end(Target target) noexcept:

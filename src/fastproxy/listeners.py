@@ -304,6 +304,7 @@ def _entry_point(
         write_timeout=_seconds(timeouts.write_timeout),
         idle_timeout=_seconds(timeouts.idle_timeout),
         max_head=http.max_header_bytes,
+        max_body=static.core.limits.request_body,
         sanitize=http.sanitize_path,
         encode_semicolons=http.encode_query_semicolons,
         underscore=http.underscore_headers_strategy,

@@ -85,7 +85,7 @@ serversTransport:
   forwardingTimeouts: {dialTimeout: 1s, responseHeaderTimeout: 2s, idleConnTimeout: 3s}
 global: {checkNewVersion: false, sendAnonymousUsage: true}
 core: {defaultRuleSyntax: v3, workers: 3, plugins: {auth: "my.auth:Auth"},
-       limits: {connections: 1000, connectionsPerEntryPoint: 500}}
+       limits: {connections: 1000, connectionsPerEntryPoint: 500, requestBody: 7, pendingPerServer: 8}}
 """
     )
     point = static.entry_points["web"]
@@ -105,7 +105,7 @@ core: {defaultRuleSyntax: v3, workers: 3, plugins: {auth: "my.auth:Auth"},
     assert (static.log.level, static.log.format) == ("DEBUG", "json")
     assert static.servers_transport.max_idle_conns_per_host == -1
     assert static.servers_transport.forwarding_timeouts.idle_conn_timeout == 3 * SECOND
-    assert static.core.limits == Limits(connections=1000, connections_per_entry_point=500)
+    assert static.core.limits == Limits(1000, 500, request_body=7, pending_per_server=8)
     assert (static.core.workers, static.core.plugins) == (3, {"auth": "my.auth:Auth"})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(static), type=StaticConfiguration) == static
 

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from fastproxy.build.runtime import ROUTERS
-from tests.reload.peers import document
+from tests.reload.peers import STATIC, document
 
 EVERYTHING = ("PathPrefix(`/`)", "s")
 
@@ -112,6 +112,21 @@ async def test_a_balancer_goes_on_where_it_was(proxy, backend, connect):
     assert answers[0::2] == [answers[0]] * 3
     assert answers[1::2] == [answers[1]] * 3
     assert answers[0] != answers[1]
+
+
+async def test_what_a_server_has_to_answer_is_remembered(proxy, backend, connect):
+    server = await backend("s")
+    limited = {**STATIC, "core": {"limits": {"pendingPerServer": 1}}}
+    running = await proxy(document({"r": EVERYTHING}, {"s": [server.url]}), limited)
+    waiting, other = await connect(running), await connect(running)
+    server.hold()
+    waiting.send()
+    await server.asked()
+    await running.apply(document({"r": ("PathPrefix(`/`)", "t")}, {"t": [server.url]}))
+    assert await other.get() == (503, "Service Unavailable")
+    server.go.set()
+    assert await waiting.answer() == (200, "s /")
+    assert await other.get() == (200, "s /")
 
 
 async def test_an_old_generation_dies_with_its_last_request(proxy, backend, connect):

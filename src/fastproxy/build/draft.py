@@ -50,10 +50,10 @@ class Failure(NamedTuple):
 class State:
     """What a generation leaves to the next: everything built, by name. What is disabled is not in it."""
 
-    def __init__(self, places: Places, plugins: Plugins) -> None:
+    def __init__(self, places: Places, plugins: Plugins, estate: Estate) -> None:
         self.places = places
         self.plugins = plugins
-        self.estate = Estate()
+        self.estate = estate
         self.runtime = Runtime(places.entry_points)
         self.transports: dict[str, Transport] = {}
         self.steps: dict[str, tuple[Step, ...]] = {}

@@ -20,7 +20,9 @@ class Estate:
     uses such a pool ends undisturbed; only its connection is not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_pending: int = 0) -> None:
+        """most_pending: requests that one server may have to answer at once, 0 for no limit."""
+        self._most_pending = most_pending
         self._pools: dict[Key, Pool] = {}
         self._keys: dict[int, Key] = {}
         self._holders: dict[int, int] = {}
@@ -57,6 +59,7 @@ class Estate:
                 path=place if is_unix else "",
                 ssl=context,
                 server_name=server_name,
+                most_pending=self._most_pending,
                 **limits._asdict(),
             )
             self._pools[key] = pool

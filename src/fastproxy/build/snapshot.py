@@ -14,6 +14,7 @@ from ..config.static import StaticConfiguration
 from ..plugins.load import Plugins
 from .changes import Counts, changes_of, counts_of, difference
 from .draft import Draft, Failure, State
+from .estate import Estate
 from .routers import places_of
 from .runtime import Runtime
 from .work import Work
@@ -36,7 +37,8 @@ class Builder:
     """
 
     def __init__(self, static: StaticConfiguration) -> None:
-        self._state = State(places_of(static), Plugins(static.core.plugins))
+        estate = Estate(static.core.limits.pending_per_server)
+        self._state = State(places_of(static), Plugins(static.core.plugins), estate)
 
     @property
     def runtime(self) -> Runtime:

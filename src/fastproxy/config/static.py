@@ -344,13 +344,19 @@ def plugin_reference(text: str) -> str:
 
 
 class Limits(Section, frozen=True):
-    """`core.limits`: how much there may be at once, in all workers together. 0: no limit."""
+    """`core.limits`: how much there may be, in all workers together unless it says otherwise. 0: no limit."""
 
     connections: NotNegative = 0
     """Connections of clients, on all entry points."""
 
     connections_per_entry_point: NotNegative = 0
     """Connections of clients on each of them."""
+
+    request_body: NotNegative = 0
+    """Bytes that the body of a request may have; more is answered 413."""
+
+    pending_per_server: NotNegative = 0
+    """Requests of one worker that one server may have to answer at once; more are answered 503."""
 
 
 class Core(Section, frozen=True):
