@@ -38,6 +38,8 @@ cdef class Door(Entry):
     cdef void* hand                    # borrowed: where the search for somebody to close goes on; NULL: at the oldest
     cdef readonly int connections
     cdef readonly bint is_draining
+    cdef double idle_rest              # seconds that a connection still has when draining begins: between requests,
+    cdef double silent_rest            # and before its first
     cdef object drained                # future somebody waits for, or None
     cdef InFlight counts               # None: nobody counts
     cdef int cell                      # of this entry point's connections

@@ -17,6 +17,8 @@ cdef enum:
 
 cdef double SILENT = 0.5       # seconds that a client has to send its first head before its place may be taken
 cdef double IDLE = 5.0         # seconds between two requests after which it may
+cdef double IDLE_REST = 1.0    # seconds in which a client may still ask something when draining begins: it may have
+cdef double SILENT_REST = 5.0  # asked before it can know; the second is for those that have asked nothing yet
 
 
 cdef class Guest(Connection):
@@ -30,7 +32,7 @@ cdef class Guest(Connection):
         """It has a place now, for which it was made to wait."""
 
     cdef void end_soon(self) noexcept:
-        """Close now if it is idle, else behind the answer in hand."""
+        """Close behind the answer to what is asked next, if that comes within a moment."""
 
 
 cdef class Door(Entry):
@@ -218,11 +220,17 @@ cdef class Door(Entry):
 
     # ---------------------------------------------------------------- the end
 
-    def drain(self):
-        """Close idle connections now and every other one behind the answer in hand."""
+    def drain(self, double grace):
+        """End every connection behind its next answer, told to the client as `Connection: close`.
+
+        One that lies idle is not closed at once, for a request may be on its way: it has a moment still, at most
+        half of the *grace* seconds after which the rest is cut. Tunnels are left alone.
+        """
         cdef Guest guest = self.first
         cdef Guest following
         self.is_draining = True
+        self.idle_rest = min(IDLE_REST, grace / 2)
+        self.silent_rest = min(SILENT_REST, grace / 2)
         for held in self.held:
             (<Guest>held).is_held = False      # they came before the end was told
             (<Guest>held).let_in()

@@ -34,6 +34,7 @@ cdef class Downstream(Guest):
     cdef bint chunks                           # the answer's body is written in chunks
     cdef bint is_old                           # the request in hand is HTTP/1.0
     cdef bint is_last                          # close after the answer in hand
+    cdef bint is_asked_to_close                # by the client, with the request in hand
     cdef bint is_pumping                       # data is being worked on further up the stack
     cdef bint is_lingering                     # we have said all; what still comes is thrown away
     cdef Py_ssize_t thrown_away
@@ -54,6 +55,7 @@ cdef class Downstream(Guest):
     cdef void next(self) noexcept
     cdef void go_on(self) noexcept
     cdef void client_is_gone(self) noexcept
+    cdef bint has_unread(self) noexcept
     cdef void name_client(self) noexcept
     cdef bint is_worth_parsing(self) noexcept
     cdef void pump_kept(self) noexcept

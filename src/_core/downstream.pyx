@@ -30,6 +30,11 @@ from .span cimport Span, same_folded, span_of
 from .tally cimport C_REFUSED, Tally, count
 from .upstream cimport put_chunk
 
+cdef extern from "sys/socket.h" nogil:
+    int MSG_PEEK
+    int MSG_DONTWAIT
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+
 cdef enum Timeout:
     T_HEAD = 0         # a head is awaited, some of it may be there
     T_IDLE             # nothing is awaited
@@ -42,6 +47,7 @@ cdef enum:
     MOST_THROWN = 262144       # bytes thrown away while lingering
 
 cdef double LINGER = 2.0       # seconds
+cdef double COMING = 0.1       # seconds until bytes that the kernel holds have been read
 cdef bytes RESET = pack("ii", 1, 0)    # of SO_LINGER: closing drops what was not sent and says so
 cdef double NEVER = 1e300
 cdef const char* TOO_LARGE = b"the body is longer than core.limits.requestBody"
@@ -110,7 +116,7 @@ cdef class Downstream(Guest):
         if not self.is_held:
             self.arm(self.entry.read_timeout, T_HEAD)
         if self.entry.is_draining:
-            self.is_last = True
+            self.end_soon()
 
     cdef Rank rank(self, double* since) noexcept:
         if (self.exchange is not None or self.tunnel is not None or self.is_held or self.is_closing
@@ -132,10 +138,13 @@ cdef class Downstream(Guest):
         self.go_on()
 
     cdef void end_soon(self) noexcept:
-        if self.tunnel is None:
-            self.is_last = True
-            if self.exchange is None and self.kept is None and not self.is_lingering:
-                self.close()
+        cdef double due
+        if (self.tunnel is not None or self.exchange is not None or self.kept is not None or self.is_lingering
+                or self.is_closing):
+            return             # ends behind its answer, or has a deadline of its own
+        due = now() + (self.entry.idle_rest if self.requests else self.entry.silent_rest)
+        if due < self.timer.due:
+            self.engine.wheel.arm(&self.timer, self, due, self.timer.what)
 
     cdef void name_client(self) noexcept:
         """Find who the client is; a unix socket's client has no address."""
@@ -198,8 +207,23 @@ cdef class Downstream(Guest):
             self.refuse_late()
         elif what == T_LINGER:
             self.abort()
+        elif self.has_unread():
+            self.arm(COMING, what)
         else:
             self.close()
+
+    cdef bint has_unread(self) noexcept:
+        """Say whether the client has sent what the loop has not come to yet."""
+        cdef char byte
+        cdef int fd
+        if self.is_paused or self.got_eof or self.transport is None:
+            return False       # it would not be read
+        try:
+            fd = self.fd if self.fd >= 0 else self.transport.get_extra_info("socket").fileno()
+        except Exception as error:
+            self.report(error)
+            return False
+        return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
     # ---------------------------------------------------------------- bytes in
 
@@ -346,8 +370,8 @@ cdef class Downstream(Guest):
         self.requests += 1
         self.body_over = self.body.kind == NO_BODY
         self.is_old = request.head.minor == 0
-        if (request.asks_close or (self.is_old and not request.asks_keep) or self.entry.is_draining
-                or self.requests == self.entry.max_requests
+        self.is_asked_to_close = request.asks_close or (self.is_old and not request.asks_keep)
+        if (self.is_asked_to_close or self.entry.is_draining or self.requests == self.entry.max_requests
                 or (self.entry.max_age > 0 and now() - self.made_at > self.entry.max_age)):
             self.is_last = True
             self.is_brief = True
@@ -519,7 +543,9 @@ cdef class Downstream(Guest):
         if self.is_closing:
             return
         if self.is_last or not body_over:
-            if body_over and self.kept is None:
+            # A client that did not ask for the end may have sent more before it can know of it; bytes that
+            # nobody has read would make of the end a reset, which may overtake the answer.
+            if body_over and self.kept is None and self.is_asked_to_close:
                 self.close()
             else:
                 self.linger()
@@ -528,7 +554,7 @@ cdef class Downstream(Guest):
 
     cdef void next(self) noexcept:
         """Wait for the next head, or take it from what is kept."""
-        self.arm(self.entry.idle_timeout, T_IDLE)
+        self.arm(self.entry.idle_rest if self.entry.is_draining else self.entry.idle_timeout, T_IDLE)
         if not self.is_full:
             self.go_on()
 

@@ -5,6 +5,7 @@ copy only, and what waits in the backlog stays for a successor that has the same
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -42,6 +43,9 @@ AGAIN_SECONDS = 0.1
 REST_SECONDS = 0.02
 """How often it is asked whether there is a place again, while a limit is reached."""
 
+LATE_TURNS = 2
+"""Turns of the loop after the end of accepting in which a connection is still made that was accepted before."""
+
 SPARE = 16
 """Descriptors that no connection gets: for name resolution, the log, and whatever plugins open."""
 
@@ -55,7 +59,8 @@ class Listener:
     def __init__(self, entry: EntryPoint, life_cycle: LifeCycle, sockets: Iterable[socket.socket]) -> None:
         self.entry = entry
         self.life_cycle = life_cycle
-        self._acceptors = [_Acceptor(entry, each) for each in sockets for _ in range(ACCEPTS_A_TURN)]
+        self._sockets = list(sockets)
+        self._acceptors = [_Acceptor(entry, each) for each in self._sockets for _ in range(ACCEPTS_A_TURN)]
         self._resting: asyncio.Handle | None = None
         entry.rest = self._rest
 
@@ -102,22 +107,38 @@ class Listener:
         else:
             self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._look_for_room)
 
-    async def drain(self, told: Callable[[str], None], *, grace: float | None = None) -> int:
+    async def drain(
+        self, told: Callable[[str], None], *, grace: float | None = None, handed_over: bool = False
+    ) -> int:
         """Stop as `transport.lifeCycle` says: accept for a while still, finish what runs, cut the rest.
 
         told: called with the name when nothing is accepted any more. grace: seconds for what runs, in place
-        of those times. Returns how many connections were cut.
+        of those times. handed_over: somebody else accepts on the sockets, so we stop at once and leave who
+        waits. Returns how many connections were cut.
         """
         if grace is None:
-            if self.life_cycle.request_accept_grace_timeout > 0:
+            if self.life_cycle.request_accept_grace_timeout > 0 and not handed_over:
                 await asyncio.sleep(self.life_cycle.request_accept_grace_timeout / SECOND)
             grace = max(self.life_cycle.grace_time_out, 0) / SECOND
         self.stop_accepting()
+        if not handed_over:
+            await self._take_waiting()
         told(self.name)
-        self.entry.drain()
+        for _ in range(LATE_TURNS):
+            await asyncio.sleep(0)
+        self.entry.drain(grace)
         left = await self.entry.wait_drained(grace)
         self.entry.abort()
         return left
+
+    async def _take_waiting(self) -> None:
+        """Accept who waits in the kernel and would be reset when the sockets are closed."""
+        loop = asyncio.get_running_loop()
+        for bound in self._sockets:
+            with contextlib.suppress(OSError):  # BlockingIOError: nobody does
+                for _ in range(BACKLOG):
+                    connection, _ = bound.accept()
+                    await loop.connect_accepted_socket(self.entry, connection)
 
     def abort(self) -> None:
         """Accept no more and close every connection now."""

@@ -1,6 +1,7 @@
 """An entry point goes on accepting whatever happens, and stops as its life cycle says."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -133,6 +134,28 @@ async def test_draining_closes_idle_connections_and_tells(house):
     assert await here.listener.drain(told.append) == 0
     assert told == ["web"]
     assert await idle.reader.read() == b""
+
+
+async def test_who_waits_in_the_kernel_when_accepting_ends_is_answered(house):
+    cycle = LifeCycle(grace_time_out=2 * SECOND)
+    here = await house(static_of(transport=Transport(life_cycle=cycle)))
+    with contextlib.ExitStack() as stack:
+        waiting = [socket.create_connection(here.bound.getsockname()) for _ in range(20)]
+        for each in waiting:  # the loop has not come to any of them
+            stack.enter_context(each)
+            each.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await here.listener.drain(lambda name: here.bound.close()) == 0
+        for each in waiting:
+            assert each.recv(65536).startswith(b"HTTP/1.1 404")
+
+
+async def test_who_waits_is_left_to_those_that_take_over(house):
+    here = await house()
+    with socket.create_connection(here.bound.getsockname()) as waiting:
+        assert await here.listener.drain(lambda name: None, handed_over=True) == 0
+        accepted, _ = here.bound.accept()
+        assert accepted.getpeername() == waiting.getsockname()
+        accepted.close()
 
 
 async def test_what_does_not_end_in_the_grace_time_is_cut(house):

@@ -1,6 +1,7 @@
 """One connection, many requests: one after the other, ahead of their answers, and cut anywhere."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -206,7 +207,7 @@ async def test_draining(house):
     await second.send(OK)
     assert (await half.answer()).body == b"ok"
     await eventually(lambda: house.entry.connections == 3)
-    house.entry.drain()
+    house.entry.drain(0.1)
     await idle.ends()
     # What has begun is finished.
     await server.send(OK)
@@ -228,12 +229,108 @@ async def test_draining_does_not_wait_for_ever(house):
     await client.send(get(b"/"))
     server = await backend.accept()
     await server.head()
-    house.entry.drain()
+    house.entry.drain(0.05)
     assert await house.entry.wait_drained(0.05) == 1
     house.entry.abort()
     await client.is_cut_off()
     await server.rest()
     assert await house.entry.wait_drained(5) == 0
+
+
+async def test_what_an_idle_client_asks_while_draining_begins_is_answered(house):
+    """It cannot know yet: its request may be on its way."""
+    house.route(house.backend(OK))
+    asked_before, fresh = await house.client(), await house.client()
+    assert (await asked_before.ask(get(b"/"))).get(b"connection") is None
+    await eventually(lambda: house.entry.connections == 2)
+    house.entry.drain(10)
+    for client in (asked_before, fresh):
+        answer = await client.ask(get(b"/"))
+        assert (answer.body, answer.get(b"connection")) == (b"ok", b"close")
+        await client.ends()
+        client.close()
+    assert await house.entry.wait_drained(5) == 0
+
+
+async def test_idle_clients_have_a_second_and_silent_ones_five(house):
+    house.route(house.backend(OK))
+    idle, silent = await house.client(), await house.client()
+    await idle.ask(get(b"/"))
+    await eventually(lambda: house.entry.connections == 2)
+    began = asyncio.get_running_loop().time()
+    house.entry.drain(60)
+    await idle.ends()
+    assert 0.9 <= asyncio.get_running_loop().time() - began < 4
+    assert (await silent.ask(get(b"/"))).get(b"connection") == b"close"
+
+
+async def test_at_most_half_of_the_grace_time_is_waited_for_idle_clients(house):
+    house.route(house.backend(OK))
+    idle, silent = await house.client(), await house.client()
+    await idle.ask(get(b"/"))
+    await eventually(lambda: house.entry.connections == 2)
+    house.entry.drain(0.4)
+    await idle.ends()
+    await silent.ends()
+    assert await house.entry.wait_drained(0.2) == 0
+
+
+async def test_who_comes_while_draining_is_answered_once(house):
+    house.route(house.backend(OK))
+    house.entry.drain(10)
+    client = await house.client()
+    assert (await client.ask(get(b"/"))).get(b"connection") == b"close"
+    await client.ends()
+
+
+async def test_an_answer_that_has_begun_without_a_close_is_not_the_last(house):
+    """The client was not told that the connection ends, so what it asks next must still be answered."""
+    backend = house.backend()
+    house.route(backend)
+    client = await house.client()
+    await client.send(get(b"/"))
+    server = await backend.accept()
+    await server.head()
+    await server.send(OK[:-1])
+    assert b"close" not in await client.head()
+    house.entry.drain(10)
+    await server.send(OK[-1:])
+    assert await client.read(2) == b"ok"
+    await client.send(get(b"/"))
+    await server.head()
+    await server.send(OK)
+    assert (await client.answer()).get(b"connection") == b"close"
+    await client.ends()
+
+
+async def test_a_request_that_the_loop_has_not_read_when_the_time_is_over(open_house):
+    """The deadline of an idle connection comes before its bytes when both are due in one turn."""
+    house = await open_house(idle_timeout=0.05)
+    house.route(house.backend(OK))
+    client = await house.client()
+    await client.ask(get(b"/"))
+    client.sock.setblocking(True)
+    client.sock.sendall(get(b"/"))
+    time.sleep(0.2)  # the loop stands still
+    client.sock.setblocking(False)
+    assert (await client.answer()).body == b"ok"
+
+
+@pytest.mark.parametrize("settings", [{"keep_alive_max_requests": 2}, {"keep_alive_max_time": 0.01}])
+async def test_the_last_answer_of_a_connection_is_not_overtaken_by_a_reset(open_house, settings):
+    """A client that asks on, because it has not read yet that the connection ends, reads what it was answered."""
+    house = await open_house(**settings)
+    house.route(house.backend(OK))
+    client = await house.client()
+    await client.ask(get(b"/"))
+    await asyncio.sleep(0.02)
+    await client.send(get(b"/"))
+    await eventually(lambda: house.count("2xx") == 2)
+    for _ in range(3):
+        await client.send(get(b"/too-late"))
+    assert (await client.answer()).get(b"connection") == b"close"
+    await client.ends()
+    assert house.count("requests") == 2
 
 
 async def test_a_client_that_has_said_all_is_gone(house):

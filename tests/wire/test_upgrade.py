@@ -295,7 +295,7 @@ async def test_a_tunnel_keeps_no_generation_alive(house):
 
 async def test_draining_lets_tunnels_be(house):
     client, server = await tunnel(house)
-    house.entry.drain()
+    house.entry.drain(0.02)
     await client.send(b"x")
     assert await server.read(1) == b"x"
     assert await house.entry.wait_drained(0.02) == 1
