@@ -44,7 +44,7 @@ REST_SECONDS = 0.02
 """How often it is asked whether there is a place again, while a limit is reached."""
 
 LATE_TURNS = 2
-"""Turns of the loop after the end of accepting in which a connection is still made that was accepted before."""
+"""Turns of the loop after the end of accepting in which one is still made that was accepted before."""
 
 SPARE = 16
 """Descriptors that no connection gets: for name resolution, the log, and whatever plugins open."""

@@ -318,7 +318,7 @@ async def test_a_request_that_the_loop_has_not_read_when_the_time_is_over(open_h
 
 @pytest.mark.parametrize("settings", [{"keep_alive_max_requests": 2}, {"keep_alive_max_time": 0.01}])
 async def test_the_last_answer_of_a_connection_is_not_overtaken_by_a_reset(open_house, settings):
-    """A client that asks on, because it has not read yet that the connection ends, reads what it was answered."""
+    """A client that asks on, not having read yet that the connection ends, reads what it was answered."""
     house = await open_house(**settings)
     house.route(house.backend(OK))
     client = await house.client()
