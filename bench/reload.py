@@ -22,6 +22,7 @@ from rig import cases, configs, fleet, machine
 from rig.change import change
 from rig.load import Load, Outcome, hosts_script, run_wrk
 from rig.processes import end_on_signal, raise_open_files
+from rig.promises import judge
 
 P99_TIMES = 2.0     # of the quiet run, at most
 LIVE_WITHIN = 2.0   # seconds from the rename to the first answer of the new service
@@ -129,10 +130,7 @@ def main() -> int:
     machine.need("nginx", "wrk", given.proxy)
     raise_open_files(configs.OPEN_FILES)
     with tempfile.TemporaryDirectory(prefix="fastproxy-reload-") as folder:
-        found = measure(given, Path(folder))
-    for reached, line in found:
-        print(f"{'PASS' if reached else 'MISS'}  {line}")
-    return 0 if all(reached for reached, _ in found) else 1
+        return judge(measure(given, Path(folder)))
 
 
 if __name__ == "__main__":

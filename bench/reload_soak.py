@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rig import configs, machine
 from rig.processes import end_on_signal, free_ports, server
+from rig.promises import judge
 
 MAY_GROW = 0.05
 ROUTERS = 100
@@ -104,12 +105,8 @@ def main() -> int:
     )
     parser.add_argument("--reloads", type=int, default=10_000, metavar="N")
     given = parser.parse_args()
-    good = True
     with tempfile.TemporaryDirectory(prefix="fastproxy-soak-") as folder:
-        for kept, found in soak(Path(folder), given.reloads):
-            print(f"{'PASS' if kept else 'MISS'}  {found}", flush=True)
-            good = good and kept
-    return 0 if good else 1
+        return judge(soak(Path(folder), given.reloads))
 
 
 if __name__ == "__main__":

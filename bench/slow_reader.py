@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rig import configs, fleet, machine
 from rig.processes import end_on_signal
+from rig.promises import judge
 
 MIB = 2**20
 MAY_GROW = 32 * MIB
@@ -188,15 +189,11 @@ def main() -> int:
     given = parser.parse_args()
     machine.need(given.proxy)
     size = given.mebibytes * MIB
-    good = True
     with tempfile.TemporaryDirectory(prefix="fastproxy-slow-") as folder, own_backend(size) as backend:
         cores = os.sched_getaffinity(0)
         proxy = fleet.proxy(given.proxy, Path(folder) / "proxy", cores, (backend, backend), checked=False)
         with proxy as running:
-            for kept, found in run(running, size):
-                print(f"{'PASS' if kept else 'MISS'}  {found} (<= {MAY_GROW / MIB:.0f})", flush=True)
-                good = good and kept
-    return 0 if good else 1
+            return judge((kept, f"{found} (<= {MAY_GROW / MIB:.0f})") for kept, found in run(running, size))
 
 
 if __name__ == "__main__":
