@@ -49,13 +49,13 @@ middlewares watcher
 reloads workers
 
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
-build.services build.certificates build.routers build.draft build.snapshot
+build.services build.certificates build.routers build.draft build.snapshot build.trial
 
 switcher health serving shown effects explain api
 
 internals app whoami demo
 
-. worker supervisor check healthcheck serve commands cli __main__
+. worker supervisor check healthcheck serve offline commands cli __main__
 """
 
 # Doors: what is named before the colon is imported by what is named after it, and by nobody else.

@@ -156,6 +156,17 @@ cdef class Forwarding:
             head.add(span_of(b"Upgrade", 7), request.upgrade, F_UPGRADE)
         return 0
 
+    # -------- for tests, and for whoever leads a request through the proxy that nobody sent
+
+    def entered(self, Request request not None):
+        """`enter`. ValueError with status and reason when the request is refused."""
+        if not self.enter(request):
+            raise ValueError(f"{request.head.fault_status}: {request.head.fault.decode()}")
+
+    def left(self, Request request not None):
+        """`leave`."""
+        self.leave(request)
+
 
 cdef void cut_ids(Head head, unsigned long long ids) noexcept:
     cdef int i

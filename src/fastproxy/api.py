@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from .build.runtime import MIDDLEWARES, ROUTERS, SERVICES, Record, Runtime
+from .build.runtime import MIDDLEWARES, ROUTERS, SERVICES, Record, Runtime, server_status
 from .config.internal import PROVIDER as INTERNAL
 from .config.static import StaticConfiguration
 from .control import Answer
@@ -157,6 +157,35 @@ def _entry_point(name: str, view: View) -> Shown:
     return {**shown(view.static.entry_points[name]), "name": name}
 
 
+def _explain(rest: Sequence[str], query: Query, view: View) -> Told:
+    """Say what would become of a request; source: ours."""
+    # Imported late, because a supervisor needs the core for nothing else.
+    from .explain import Question, WrongQuestion, explain
+
+    if not _first(query, "url"):
+        raise Refused(400, "invalid request: url: missing; write one like url=https://shop.example/path")
+    headers = tuple((name.strip(), value.strip()) for name, value in _split_headers(query))
+    question = Question(
+        _first(query, "method") or "GET",
+        _first(query, "url"),
+        headers,
+        _first(query, "entryPoint"),
+        _first(query, "clientIP") or Question._field_defaults["client"],
+    )
+    try:
+        return Told(explain(question, view.static, view.runtime))
+    except WrongQuestion as wrong:
+        raise Refused(400, f"invalid request: {wrong}") from None
+
+
+def _split_headers(query: Query) -> Iterable[tuple[str, str]]:
+    for text in query.get("header", ()):
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise Refused(400, f'invalid request: header: "{text}" has no colon; write one like X-User: me')
+        yield name, value
+
+
 # --- objects as they are shown ------------------------------------------------------------------------------
 
 
@@ -183,9 +212,8 @@ def _shown_service(record: Record) -> Shown:
     if record.provider == INTERNAL:
         return {**_status(record), **_used_by(record)}
     body = {**_configured(record), **_status(record), **_used_by(record)}
-    balancer = record.configured and record.configured.load_balancer
-    if balancer and balancer.servers and record.status != "disabled":
-        body["serverStatus"] = {server.url: "UP" for server in balancer.servers}
+    if status := server_status(record):
+        body["serverStatus"] = status
     return body
 
 
@@ -377,6 +405,7 @@ ENDPOINTS: Mapping[tuple[str, int], Endpoint] = {
     ("version", 0): _version,
     ("overview", 0): _overview,
     ("rawdata", 0): _raw,
+    ("explain", 0): _explain,
     ("entrypoints", 0): _entry_points,
     ("entrypoints", 1): _one_entry_point,
     **{(path, 0): _list(listing) for path, listing in LISTINGS.items()},

@@ -13,7 +13,7 @@ from .config.findings import unknown
 from .config.sources import StaticReading, load_static
 from .errors import ConfigError
 
-COMMANDS = ("run", "serve", "check", "healthcheck", "demo", "version", "help")
+COMMANDS = ("run", "serve", "check", "explain", "healthcheck", "demo", "version", "help")
 HELP = ("-h", "--help")
 
 

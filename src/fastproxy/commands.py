@@ -137,6 +137,52 @@ def check(config_file: str, style: str, files: Sequence[str]) -> int:
     return 1 if errors else 0
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise ValueError(f'"{text}" has no colon; write one like "X-User: me"')
+    return name.strip(), value.strip()
+
+
+@commands.command()
+@click.argument("method")
+@click.argument("url")
+@click.option(
+    "-H", "--header", "headers", multiple=True, callback=_parsed(_header), help='A field, "X-User: me".'
+)
+@click.option(
+    "--entryPoint", "--entrypoint", "entry_point", default="", help="Where the request comes in."
+)
+@click.option("--client-ip", "client", default="127.0.0.1", show_default=True, help="Where it comes from.")
+@click.option("--configFile", "--configfile", "config_file", default="", help="The static file.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(
+    method: str,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    entry_point: str,
+    client: str,
+    config_file: str,
+    style: str,
+) -> int:
+    """Tell what would become of a request: router, middlewares, service, and who else came close.
+
+    Reads the configuration that the daemon would read; asks nobody and opens no socket. The exit status is 0
+    if a router takes the request, 1 if none does or the configuration cannot be used.
+
+    \b
+    fastproxy explain GET https://shop.example/api/cart -H 'X-User: me' --client-ip 203.0.113.9
+    """
+    from .explain import Question, WrongQuestion
+    from .offline import run
+
+    question = Question(method, url, tuple(headers), entry_point, client)
+    try:
+        return run(question, [f"--configFile={config_file}"] if config_file else [], style == "json")
+    except WrongQuestion as wrong:
+        raise click.UsageError(str(wrong)) from None
+
+
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 

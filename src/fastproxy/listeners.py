@@ -19,7 +19,7 @@ from ._core.snapshot import Switch
 from ._core.tally import NAMES as COUNTERS
 from ._core.tally import SIZE as COUNTERS_SIZE
 from ._core.tally import Tally
-from .config.static import EncodedCharacters, LifeCycle, StaticConfiguration
+from .config.static import LifeCycle, StaticConfiguration
 from .config.values import SECOND
 from .sockets import BACKLOG
 
@@ -231,17 +231,6 @@ def _keep_alive(bound: socket.socket) -> None:
 
 # --- from the static configuration ------------------------------------------------------------------
 
-_ESCAPES = {
-    "allow_encoded_slash": "%2F",
-    "allow_encoded_back_slash": "%5C",
-    "allow_encoded_null_character": "%00",
-    "allow_encoded_semicolon": "%3B",
-    "allow_encoded_percent": "%25",
-    "allow_encoded_question_mark": "%3F",
-    "allow_encoded_hash": "%23",
-}
-
-
 def in_flight_of(memory: Any, cells: int, workers: int, worker: int) -> InFlight:
     """Return the counts of all workers as one of them sees them. memory: as `shared` lays it out."""
     return InFlight(memory, cells, workers, worker)
@@ -335,14 +324,10 @@ def _entry_point(
         append_forwarded_for=appends,
         keep_alive_max_requests=transport.keep_alive_max_requests,
         keep_alive_max_time=_seconds(transport.keep_alive_max_time),
-        denied_escapes=_denied(http.encoded_characters),
+        denied_escapes=http.encoded_characters.denied,
         tally=tally,
         log=logging.getLogger("fastproxy.connections"),
     )
-
-
-def _denied(characters: EncodedCharacters) -> frozenset[str]:
-    return frozenset(escape for option, escape in _ESCAPES.items() if not getattr(characters, option))
 
 
 def _seconds(nanoseconds: int) -> float:

@@ -447,3 +447,43 @@ def test_an_instance_without_files():
     static = StaticConfiguration(api=API())
     empty = view(Runtime(), static)
     assert json.loads(answer("GET", "/api/overview", "", empty).body)["providers"] == []
+
+
+# --- explain ------------------------------------------------------------------------------------------------
+
+
+def test_explain(ask):
+    query = "url=http://a.test/x/y&header=X-User:%20you&header=K:v&clientIP=10.0.0.1&method=POST"
+    status, headers, body = ask(f"/api/explain?{query}")
+    assert (status, headers) == (200, dict([JSON]))
+    assert (body["method"], body["client"], body["chosen"]) == ("POST", "10.0.0.1", "listens on port 80")
+    [way] = body["ways"]
+    assert (way["entryPoint"], way["router"], way["priority"]) == ("web", "app@file", 14)
+    assert [each["name"] for each in way["middlewares"]] == ["strip@file", "auth/x@file"]
+    assert way["request"]["target"] == "/y"
+    assert "X-User: me, in place of you" in way["request"]["changes"]
+    assert way["service"]["servers"] == [
+        {"url": "http://10.0.0.1:8080", "weight": 3, "status": "UP"},
+        {"url": "http://10.0.0.2:8080/base", "weight": 1, "status": "UP", "target": "/base/y"},
+    ]
+
+
+def test_explain_on_another_entry_point(ask):
+    [way] = ask("/api/explain?url=http://a.test/x&entryPoint=admin")[2]["ways"]
+    assert (way["entryPoint"], way["status"]) == ("admin", 404)
+    assert way["near"][0]["why"] == ["it is on web, not on admin"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("", "url: missing; write one like url=https://shop.example/path"),
+        ("url=x", '"x" is not a URL; write one like https://shop.example/path?query=1'),
+        ("url=http://a&header=x", 'header: "x" has no colon; write one like X-User: me'),
+        ("url=http://a&clientIP=me", '"me" is not an address; write one like 203.0.113.9'),
+        ("url=http://a&entryPoint=x", 'unknown entry point "x"; there is admin, traefik, web'),
+    ],
+)
+def test_questions_that_are_none(ask, query, message):
+    status, _, body = ask(f"/api/explain?{query}")
+    assert (status, body) == (400, {"message": f"invalid request: {message}"})

@@ -201,6 +201,14 @@ def priority_of(router: HttpRouter) -> int:
     return router.priority or len(router.rule.encode("utf-8", "surrogateescape"))
 
 
+def server_status(service: Record) -> dict[str, str]:
+    """Return how each server of a load balancer does: URL -> `UP` or `DOWN`; nothing of a disabled one."""
+    balancer = service.configured and service.configured.load_balancer
+    if not balancer or service.status == "disabled":
+        return {}
+    return {server.url: "UP" for server in balancer.servers}
+
+
 def provider_of(name: str) -> str:
     """Return the provider in a qualified name: `file` of `shop@file`."""
     return name.rpartition("@")[2]

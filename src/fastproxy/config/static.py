@@ -91,6 +91,22 @@ class EncodedCharacters(Section, frozen=True):
     allow_encoded_question_mark: bool = True
     allow_encoded_hash: bool = True
 
+    @property
+    def denied(self) -> frozenset[str]:
+        """The escapes that a path may not hold, as a normalised path has them: `%2F`."""
+        return frozenset(escape for option, escape in _ESCAPES.items() if not getattr(self, option))
+
+
+_ESCAPES = {
+    "allow_encoded_slash": "%2F",
+    "allow_encoded_back_slash": "%5C",
+    "allow_encoded_null_character": "%00",
+    "allow_encoded_semicolon": "%3B",
+    "allow_encoded_percent": "%25",
+    "allow_encoded_question_mark": "%3F",
+    "allow_encoded_hash": "%23",
+}
+
 
 class EntryPointHTTP(Section, frozen=True):
     """`http`: what holds for every HTTP router of the entry point."""

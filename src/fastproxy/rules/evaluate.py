@@ -27,8 +27,8 @@ SHOWN = 120
 ALTERNATIVES = 4
 """How many of the alternatives that all fail for one reason are named."""
 
-ALIKE = 0.6
-"""From which likeness on two texts are taken for one that somebody mistyped."""
+ALIKE = {"host": 0.8, "path": 0.6, "prefix": 0.6}
+"""From which likeness on a text is taken for another one that somebody mistyped; hosts often end alike."""
 
 
 class Request(Protocol):
@@ -160,8 +160,7 @@ def _ask_matcher(matcher: Matcher, test: Test, asked: Asked) -> Outcome:
     weight = _WEIGHTS.get(test[0], 1.0)
     if _holds(test, asked):
         return Outcome(True, weight, weight)
-    likeness = _likeness(test, asked)
-    held = weight * likeness / 2 if likeness >= ALIKE else 0.0
+    held = weight * _likeness(test, asked) / 2
     return Outcome(False, held, weight, (f"{matcher} does not match {_seen(test, asked)}",))
 
 
@@ -254,14 +253,17 @@ _WEIGHTS = {"host": 3.0, "wildcard": 3.0, "host_regexp": 3.0, "path": 2.0, "pref
 
 
 def _likeness(test: Test, asked: Asked) -> float:
-    """Return how much alike what was asked for and what was wanted are: 0 to 1."""
+    """Return how much alike what was asked for and what was wanted are, 0 to 1; 0 also where only a bit."""
     if test[0] == "host":
         wanted, found = test[1], asked.host
-    elif test[0] in ("path", "prefix"):
-        wanted, found = test[1], asked.path[: len(test[1]) + 1]
+    elif test[0] == "path":
+        wanted, found = test[1], asked.path
+    elif test[0] == "prefix":
+        wanted, found = test[1], asked.path[: len(test[1])]
     else:
         return 0.0
-    return SequenceMatcher(None, wanted[:SHOWN], found[:SHOWN], autojunk=False).ratio() if found else 0.0
+    ratio = SequenceMatcher(None, wanted[:SHOWN], found[:SHOWN], autojunk=False).ratio() if found else 0.0
+    return ratio if ratio >= ALIKE[test[0]] else 0.0
 
 
 # -- words -----------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Runtime views of documents, and questions to them."""
+
+from fastproxy.build.snapshot import Builder
+from fastproxy.build.work import run_now
+from fastproxy.config import internal
+from fastproxy.config.document import decode
+from fastproxy.config.findings import Findings
+from fastproxy.config.merge import Merger
+from fastproxy.config.sources import decode_static
+from fastproxy.explain import Question, explain
+
+WEB = {"entryPoints": {"web": {"address": ":8000"}}}
+SERVICES = {"s": {"loadBalancer": {"servers": [{"url": "http://10.0.0.7:3000"}]}}}
+
+
+def static_of(document=None):
+    findings = Findings()
+    made = decode_static(document or WEB, findings)
+    assert not findings.errors
+    return made.with_implicit_entries()
+
+
+def build(http, static, others=None):
+    """Build an `http` section; returns the builder and the generation. others: sections by provider."""
+    document = {"http": {"services": SERVICES, **http}}
+    sockets = {name: f"/{name}" for name in internal.services_of(static)}
+    providers = {
+        "file": decode(document, Findings()),
+        internal.PROVIDER: internal.internal_configuration(static, sockets),
+    }
+    for name, section in (others or {}).items():
+        providers[name] = decode({"http": section}, Findings())
+    builder = Builder(static)
+    made = run_now(builder.build(1, Merger(static).merge(providers).configuration))
+    run_now(made.settle)
+    return builder, made
+
+
+def ask(http, *question, static=None, others=None, **more):
+    """Return the explanation of a request to an `http` section."""
+    made = static_of(static)
+    return explain(Question(*question, **more), made, build(http, made, others)[0].runtime)
+
+
+def way(http, *question, **more):
+    """Return the one way of a request."""
+    [only] = ask(http, *question, **more).ways
+    return only
