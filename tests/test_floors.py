@@ -36,7 +36,7 @@ PYTHON = """
 errors regex
 
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
-config.flags config.static config.middlewares config.http config.tcp config.udp config.tls config.dynamic
+config.flags config.tls config.static config.middlewares config.http config.tcp config.udp config.dynamic
 config.internal config.contents config.blocks config.document config.sources config.merge config.delta
 rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 
@@ -45,7 +45,7 @@ providers.base providers.file
 observe.log observe.accesslog observe.metrics
 loops shared sockets pipe listeners control
 
-middlewares watcher
+middlewares watcher conflicts
 reloads workers
 
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares

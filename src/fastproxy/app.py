@@ -18,6 +18,7 @@ from .config.merge import Merged, Merger
 from .config.sources import decode_static, load_static
 from .config.static import INTERNAL_ENTRY_POINT, StaticConfiguration
 from .config.values import SECOND
+from .conflicts import Conflicts
 from .errors import ConfigError, Problem, errors_of
 from .internals import Internals
 from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
@@ -56,6 +57,7 @@ class Proxy:
         self.static, first = _read(config)
         self._provider = _provider(config, self.static) if dynamic is None else None
         self._merger = Merger(self.static)
+        self._conflicts = Conflicts()
         self._merged = Configuration()
         self._first = _dynamic(dynamic) if dynamic is not None else first
         self._sockets: Listeners = {}
@@ -161,7 +163,7 @@ class Proxy:
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the provider says, and what is there without it."""
         ours = self._internals.configuration if self._internals is not None else Configuration()
-        return self._merger.merge({**providers, internal.PROVIDER: ours})
+        return self._conflicts.settle(self._merger.merge({**providers, internal.PROVIDER: ours}))
 
     async def _apply_merged(self, configuration: Configuration) -> Applied:
         applied = await self._running.apply(configuration)

@@ -34,7 +34,7 @@ class Internals:
         self._started = datetime.now().astimezone().isoformat()
         self._version = version("fastproxy")
         self._is_terminating = False
-        handlers = {"api": self._answer_api, "ping": self._answer_ping}
+        handlers = {"api": self._answer_api, "ping": self._answer_ping, "noop": self._answer_noop}
         self._control = Control({name: handlers[name] for name in services_of(static)})
         self.configuration = Configuration()
         """The document of the provider `internal`; empty before `start`."""
@@ -54,6 +54,9 @@ class Internals:
         settings = self._static.ping
         status = settings.terminating_status_code if settings and self._is_terminating else 200
         return Answer(status, body=phrase_of(status).encode())
+
+    async def _answer_noop(self, asked: Request) -> Answer:
+        return Answer(418, body=phrase_of(418).encode())
 
     async def _answer_api(self, asked: Request) -> Answer:
         made: Answer = await self._run(self._from_view, asked)

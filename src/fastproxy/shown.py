@@ -49,6 +49,7 @@ def _fields(section: type[Section]) -> tuple[Field, ...]:
             SILENT.get((section, each.name)),
         )
         for each in msgspec.structs.fields(section)
+        if each.name not in section.HIDDEN.split()
     )
 
 

@@ -25,6 +25,7 @@ from .config.merge import Merged, Merger
 from .config.sources import StaticReading
 from .config.static import StaticConfiguration
 from .config.values import SECOND
+from .conflicts import Conflicts
 from .errors import ConfigError
 from .internals import Internals
 from .observe import log as process_log
@@ -170,6 +171,7 @@ class Supervisor:
         self._first = first
         self._workers = Workers(static, listeners, shared)
         self._merger = Merger(static)
+        self._conflicts = Conflicts()
         self._serving = Serving(static.entry_points)
         self._workers.on_applied = self._on_applied
         self._internals = Internals(static, self._serving.runtime, asyncio.to_thread)
@@ -216,7 +218,8 @@ class Supervisor:
 
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the providers say, and what is there without them."""
-        return self._merger.merge({**providers, internal.PROVIDER: self._internals.configuration})
+        said = {**providers, internal.PROVIDER: self._internals.configuration}
+        return self._conflicts.settle(self._merger.merge(said))
 
     def _on_applied(self, configuration: Configuration, message: Applied) -> None:
         self._serving.note(Told(message.generation, configuration, message.broken, message.warned))

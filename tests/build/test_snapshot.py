@@ -227,7 +227,7 @@ def test_nothing_of_an_old_generation_is_kept(worker):
         ({"service": "gone"}, 'the service "gone@file" does not exist'),
         ({"service": "gone@docker"}, 'the service "gone@docker" does not exist'),
         ({"service": "api@internal"}, "api is not enabled"),
-        ({"service": "noop@internal"}, 'the service "noop@internal" is not supported yet'),
+        ({"service": "rest@internal"}, 'the service "rest@internal" is not supported yet'),
         ({"middlewares": ("m",)}, 'middleware "m@file" does not exist'),
         ({"entry_points": ("wbe",)}, "no valid entryPoint for this router"),
     ],

@@ -10,8 +10,8 @@ from fastproxy.build.runtime import Broken
 from fastproxy.build.transports import TLS, Transport, make_context, transport_of
 from fastproxy.build.work import run_now
 from fastproxy.config.dynamic import ServersTransport
-from fastproxy.config.http import CertificatePair
 from fastproxy.config.static import ForwardingTimeouts
+from fastproxy.config.tls import CertificatePair
 
 SECOND = 1_000_000_000
 

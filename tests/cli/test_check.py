@@ -104,7 +104,7 @@ servers = [{url = "http://127.0.0.1:3000"}]
         ("nothing-like-it", 'unknown service "nothing-like-it"; known: shop'),
         ("shop@docker", '"shop@docker": the provider docker is not supported yet; there is file'),
         ("api@internal", None),
-        ("noop@internal", 'the service "noop@internal" is not supported yet'),
+        ("rest@internal", 'the service "rest@internal" is not supported yet'),
         ("apu@internal", 'unknown service "apu@internal"; did you mean api@internal?'),
         ("shop@fiel", '"shop@fiel": unknown provider "fiel"; did you mean file?'),
     ],

@@ -6,7 +6,6 @@ import pytest
 from fastproxy.config.document import Document, read_whole
 from fastproxy.config.dynamic import Configuration
 from fastproxy.config.http import (
-    CertificatePair,
     HttpRouter,
     HttpService,
     LoadBalancer,
@@ -28,6 +27,7 @@ from fastproxy.config.middlewares import (
     StripPrefixRegex,
 )
 from fastproxy.config.static import ForwardingTimeouts
+from fastproxy.config.tls import CertificatePair
 from fastproxy.config.values import SECOND
 
 
@@ -228,7 +228,12 @@ def broken(section, body):
             "rule: missing; a router needs a rule, such as Host(`shop.example`)",
         ),
         ("routers", "{rule: R}", "3:5", "service: missing; a router needs the name of a service"),
-        ("routers", "{rule: R, service: s, tls: {}}", "4:29", "tls: not supported yet"),
+        (
+            "routers",
+            "{rule: R, service: s, tls: {certResolver: le}}",
+            "4:35",
+            "tls.certResolver: not supported yet",
+        ),
         (
             "routers",
             "{rule: R, service: s, observability: {metrics: false}}",
@@ -451,9 +456,9 @@ def test_one_broken_object(section, body, place, reason):
 
 
 def test_several_mistakes_of_one_object():
-    said, told = broken("routers", "{rule: R, prioritty: 1, tls: {}, service: []}")
+    said, told = broken("routers", "{rule: R, prioritty: 1, parentRefs: [], service: []}")
     assert said == (
-        'prioritty: unknown option "prioritty"; did you mean priority?; tls: not supported yet; '
+        'prioritty: unknown option "prioritty"; did you mean priority?; parentRefs: not supported yet; '
         "service: a list where a single value is expected"
     )
     assert len(told) == 3
@@ -488,7 +493,7 @@ def test_names_with_an_at_are_references():
     assert list(configuration.broken["http.middlewares"]) == ["a@file"]
 
 
-@pytest.mark.parametrize("section", ["tcp", "udp", "tls", "TCP"])
+@pytest.mark.parametrize("section", ["tcp", "udp", "TCP"])
 def test_other_protocols_are_told_and_the_rest_lives(section):
     configuration, told = read(f"http:\n{GOOD}{section}: {{routers: {{}}}}\n")
     assert list(configuration.http.services) == ["good"]
@@ -588,7 +593,7 @@ http:
       rule: Host(`shop.example`)
       servce: shop
       priority: [1]
-    other: {rule: Path(`/`), service: shop, tls: {}}
+    other: {rule: Path(`/`), service: shop, parentRefs: [x]}
     other: {rule: Path(`/`), service: shop}
   services:
     shop:
@@ -602,7 +607,7 @@ http:
     assert told == [
         'd.yml:5:7: http.routers.shop.servce: unknown option "servce"; did you mean service?',
         "d.yml:6:17: http.routers.shop.priority: a list where a single value is expected",
-        "d.yml:7:45: http.routers.other.tls: not supported yet",
+        "d.yml:7:45: http.routers.other.parentRefs: not supported yet",
         'd.yml:8:5: http.routers.other: duplicate key "other"; it stands in line 7 already',
         'd.yml:12:25: http.services.shop.loadBalancer.servers[0].url: "shop:8080" is not the URL of a '
         "server; "

@@ -195,8 +195,8 @@ def test_forms_of_flags():
             ],
         ),
         (
-            ["--entryPoints.web.address=:1", "--entryPoints.web.http.tls.domains[0].main=x"],
-            ["--entryPoints.web.http.tls.domains[0].main: entryPoints.web.http.tls: not supported yet"],
+            ["--entryPoints.web.address=:1", "--entryPoints.web.http3.advertisedPort=1"],
+            ["--entryPoints.web.http3.advertisedPort: entryPoints.web.http3: not supported yet"],
         ),
         (["--log.level.deep=1"], ["--log.level.deep: log.level: a mapping where a single value is expected"]),
     ],

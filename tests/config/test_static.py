@@ -170,8 +170,8 @@ def test_default_entry_points(text, names):
             's.yml:1:30: entryPoints.web.address: ":53/UDP": UDP entry points are not supported yet',
         ),
         (
-            "entryPoints:\n  web:\n    address: ':80'\n    http:\n      tls: {}",
-            "s.yml:5:7: entryPoints.web.http.tls: not supported yet",
+            "entryPoints:\n  web:\n    address: ':80'\n    http:\n      tls: {certResolver: le}",
+            "s.yml:5:13: entryPoints.web.http.tls.certResolver: not supported yet",
         ),
         (
             "entryPoints: {web: {address: ':1', forwardedHeaders: {trustedIPs: [10.0.0.0/8, lan]}}}",

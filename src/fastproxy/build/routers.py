@@ -54,6 +54,9 @@ def route_of(
     tables = _attempt(wrong, lambda: _tables_on(configured, places))
     steps = _attempt(wrong, pipeline)
     service = _attempt(wrong, balancer)
+    if configured.tls is not None:
+        wrong.append("tls: routers of TLS connections are not supported yet")
+        rule = None
     if rule is None or tables is None or steps is None or service is None:
         raise Broken("; ".join(wrong))
     return Route(

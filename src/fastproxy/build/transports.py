@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.dynamic import ServersTransport
-from ..config.http import CertificatePair
 from ..config.static import ForwardingTimeouts
+from ..config.tls import CIPHER_SUITES, CIPHER_SUITES_13, LEAST, MOST, CertificatePair
 from ..config.values import SECOND
 from .runtime import Broken
 from .work import Work
@@ -160,50 +160,20 @@ _VERSIONS = {
     "VersionTLS12": ssl.TLSVersion.TLSv1_2,
     "VersionTLS13": ssl.TLSVersion.TLSv1_3,
 }
-_LEAST, _MOST = "VersionTLS12", "VersionTLS13"  # the defaults of a client in Go
 
 
 def _check_versions(tls: TLS) -> None:
-    least, most = tls.least or _LEAST, tls.most or _MOST
+    least, most = tls.least or LEAST, tls.most or MOST
     if _VERSIONS[least] > _VERSIONS[most] and tls.least:
         raise Broken(f"minVersion: {least} is above maxVersion, {most}")
-
-
-# The names of Go's crypto/tls and OpenSSL's for the same suite. RC4 is left out: OpenSSL 3 has none.
-_CIPHERS = {
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA": "DES-CBC3-SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256": "AES128-SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA": "ECDHE-RSA-DES-CBC3-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256": "ECDHE-ECDSA-AES128-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256": "ECDHE-RSA-AES128-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
-}
-
-# Those of TLS 1.3 cannot be chosen, as in Go: all of them are offered.
-_ALWAYS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
 
 def _cipher_names(suites: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of OpenSSL for the suites of a document."""
     for at, suite in enumerate(suites):
-        if suite not in _CIPHERS and suite not in _ALWAYS:
+        if suite not in CIPHER_SUITES and suite not in CIPHER_SUITES_13:
             raise Broken(f'cipherSuites[{at}]: "{suite}" is not a cipher suite that is supported')
-    return tuple(_CIPHERS[suite] for suite in suites if suite in _CIPHERS)
+    return tuple(CIPHER_SUITES[suite] for suite in suites if suite in CIPHER_SUITES)
 
 
 # --- contexts ---------------------------------------------------------------------------------------
@@ -231,10 +201,10 @@ def make_context(tls: TLS) -> ssl.SSLContext:
 
 
 def _set_versions(context: ssl.SSLContext, tls: TLS) -> None:
-    most = _VERSIONS[tls.most or _MOST]
+    most = _VERSIONS[tls.most or MOST]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # who writes an old version knows that it is old
-        context.minimum_version = min(_VERSIONS[tls.least or _LEAST], most)
+        context.minimum_version = min(_VERSIONS[tls.least or LEAST], most)
         context.maximum_version = most
 
 

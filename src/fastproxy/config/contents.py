@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from .http import CertificatePair, ServersTransport
+from .http import ServersTransport
+from .tls import CertificatePair
 
 
 def with_contents(transport: ServersTransport) -> ServersTransport:

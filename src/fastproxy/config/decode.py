@@ -187,6 +187,8 @@ def _make_plan(section: type[Section]) -> Plan:
     hints = hints_of(section, include_extras=True)
     options: dict[str, Option] = {}
     for field in msgspec.structs.fields(section):
+        if field.name in section.HIDDEN.split():
+            continue
         name = field.encode_name
         hint = hints[field.name]
         inner, of_map = _section_in(hint), _section_in(hint, of_map=True)

@@ -14,13 +14,13 @@ from msgspec import structs
 from ..errors import Problem
 from .blocks import Block, Blocks, Cut, NotInBlocks
 from .decode import Reader, plan_of, section_reader
-from .dynamic import KINDS, Configuration
+from .dynamic import KINDS, SECTIONS, Configuration
 from .findings import Findings, Where, shown_path, unknown
-from .http import HttpConfiguration
 from .static import StaticConfiguration
 from .texts import TEMPLATE, Format, load
+from .tls import name_of
 
-_NOT_YET = {"tcp": "tcp", "udp": "udp", "tls": "tls"}
+_NOT_YET = ("tcp", "udp")
 _STATIC_ROOTS = frozenset(name.lower() for name in plan_of(StaticConfiguration).names())
 
 
@@ -87,20 +87,34 @@ class _Collector:
         return Configuration.of(self.tables, self._broken)
 
 
-class Kind(NamedTuple):
-    """One section of named objects in `http`."""
+CERTIFICATES = "tls.certificates"
+"""The one kind whose objects stand in a list: each gets a name of its own making."""
 
+
+class Kind(NamedTuple):
+    """One section of objects: `routers` in `http`."""
+
+    section: str
     name: str
     read: Reader
 
-
-def _kinds() -> Iterator[Kind]:
-    for option in dict.fromkeys(plan_of(HttpConfiguration).options.values()):
-        assert option.of_map is not None
-        yield Kind(option.name, section_reader(option.of_map))
+    @property
+    def path(self) -> str:
+        return f"{self.section}.{self.name}"
 
 
-_HTTP = {kind.name.lower(): kind for kind in _kinds()}
+def _kinds(section: str) -> dict[str, Kind]:
+    """Return the kinds of objects in a section, by their names in small letters."""
+    options = dict.fromkeys(plan_of(SECTIONS[section]).options.values())
+    return {
+        option.name.lower(): Kind(section, option.name, section_reader(option.of_map))
+        for option in options
+        if option.of_map is not None
+    }
+
+
+_KINDS = {section: _kinds(section) for section in SECTIONS}
+_HTTP = _KINDS["http"]
 _HTTP_NAMES = tuple(kind.name for kind in _HTTP.values())
 
 
@@ -109,39 +123,73 @@ def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
     collector, refused = _Collector(), False
     for key, value in raw.items():
         where: Where = (None, key, key.lower())
-        if key.lower() == "http":
-            refused |= not _decode_http(value, (None, key, "http"), collector, findings)
+        if key.lower() in _KINDS:
+            refused |= not _decode_section(_KINDS[key.lower()], value, where, collector, findings)
         elif key.lower() in _NOT_YET:
             findings.error(where, "not supported yet", on_key=True)
         elif key.lower() not in _STATIC_ROOTS and not key.startswith("x-"):
-            message = unknown("section", key, ("http", *_NOT_YET))
+            message = unknown("section", key, (*_KINDS, *_NOT_YET))
             advice = "" if message.endswith("?") else "; keys of your own begin with x-"
             findings.error((None, key, key), message + advice, on_key=True)
             refused = True
     return None if refused else collector.configuration()
 
 
-def _decode_http(value: Any, where: Where, collector: _Collector, findings: Findings) -> bool:
-    """Read the `http` section; return whether it can be used at all."""
+def _decode_section(
+    kinds: Mapping[str, Kind], value: Any, where: Where, collector: _Collector, findings: Findings
+) -> bool:
+    """Read a section such as `http`; return whether it can be used at all."""
     sections = _mapping(value, where, findings)
     usable = sections is not None
     for key, objects in (sections or {}).items():
-        kind = _HTTP.get(key.lower())
+        kind = kinds.get(key.lower())
         if kind is None:
-            findings.error((where, key, key), unknown("section", key, _HTTP_NAMES), on_key=True)
+            names = [each.name for each in kinds.values()]
+            findings.error((where, key, key), unknown("section", key, names), on_key=True)
             usable = False
             continue
         here = (where, key, kind.name)
-        named = _mapping(objects, here, findings)
-        if f"http.{kind.name}" in collector.tables:
+        made = _read_kind(kind, objects, here, findings)
+        if kind.path in collector.tables:
             findings.error(here, f'duplicate key: "{key}" says {kind.name} a second time', on_key=True)
             usable = False
-        elif named is None:
+        elif made is None:
             usable = False
         else:
-            made = [read_named(kind.read, name, each, here, findings) for name, each in named.items()]
-            collector.add(f"http.{kind.name}", made)
+            collector.add(kind.path, made)
     return usable
+
+
+def _read_kind(kind: Kind, objects: Any, here: Where, findings: Findings) -> list[Named] | None:
+    """Read all objects of a kind; None: there is something else in their place."""
+    if kind.path == CERTIFICATES:
+        return _read_certificates(kind, objects, here, findings)
+    named = _mapping(objects, here, findings)
+    if named is None:
+        return None
+    return [read_named(kind.read, name, each, here, findings) for name, each in named.items()]
+
+
+def _read_certificates(kind: Kind, objects: Any, here: Where, findings: Findings) -> list[Named] | None:
+    """Read the list of certificates; a second one of the same name is skipped, with a warning."""
+    if not isinstance(objects, list):
+        if objects is None:
+            findings.warning(here, "is empty and declares nothing", on_key=True)
+            return []
+        findings.error(here, "a list is expected here")
+        return None
+    made: dict[str, Named] = {}
+    for at, each in enumerate(objects):
+        where: Where = (here, at, "")
+        first, errors = len(findings.found), findings.errors
+        certificate = kind.read(each, where, findings)
+        broken = findings.errors > errors
+        name = f"[{at}]" if broken else name_of(certificate.cert_file)
+        if name in made:
+            findings.warning(where, f'"{name}" stands in the list already; this one is skipped')
+            continue
+        made[name] = Named(name, None if broken else certificate, _reason(findings, first, where))
+    return list(made.values())
 
 
 def _mapping(value: Any, where: Where, findings: Findings) -> dict[str, Any] | None:

@@ -5,13 +5,21 @@ from typing import Any
 
 from .http import HttpConfiguration, HttpMiddleware, HttpRouter, HttpService, ServersTransport
 from .schema import Section
+from .tls import TLSConfiguration
 
 __all__ = ["KINDS", "Configuration", "HttpMiddleware", "HttpRouter", "HttpService", "ServersTransport"]
 
-KINDS = tuple(f"http.{name}" for name in HttpConfiguration.__struct_encode_fields__)
-"""Kinds of named objects: `http.routers`, `http.services`, `http.middlewares`, `http.serversTransports`."""
+SECTIONS: dict[str, type[Section]] = {"http": HttpConfiguration, "tls": TLSConfiguration}
+"""The sections of a document, in each of which objects stand by kind and name."""
 
-_ATTRIBUTES = dict(zip(KINDS, HttpConfiguration.__struct_fields__, strict=True))
+_ATTRIBUTES = {
+    f"{section}.{name}": (section, attribute)
+    for section, model in SECTIONS.items()
+    for name, attribute in zip(model.__struct_encode_fields__, model.__struct_fields__, strict=True)
+}
+
+KINDS = tuple(_ATTRIBUTES)
+"""Kinds of named objects: `http.routers`, `http.services`, ... `tls.options`."""
 
 
 class Configuration(Section, frozen=True):
@@ -21,6 +29,7 @@ class Configuration(Section, frozen=True):
     """
 
     http: HttpConfiguration = HttpConfiguration()
+    tls: TLSConfiguration = TLSConfiguration()
 
     broken: dict[str, dict[str, str]] = {}
     """Objects that the document declares and that cannot be used: kind (see KINDS) -> name -> reason, one
@@ -29,7 +38,8 @@ class Configuration(Section, frozen=True):
 
     def table(self, kind: str) -> dict[str, Any]:
         """Return the objects of one kind by name."""
-        objects: dict[str, Any] = getattr(self.http, _ATTRIBUTES[kind])
+        section, attribute = _ATTRIBUTES[kind]
+        objects: dict[str, Any] = getattr(getattr(self, section), attribute)
         return objects
 
     def names(self, kind: str) -> list[str]:
@@ -41,7 +51,9 @@ class Configuration(Section, frozen=True):
         cls, tables: Mapping[str, dict[str, Any]], broken: Mapping[str, dict[str, str]]
     ) -> "Configuration":
         """Make a configuration of tables by kind; those that are left out are empty."""
-        made = {_ATTRIBUTES[kind]: table for kind, table in tables.items()}
-        return cls(
-            http=HttpConfiguration(**made), broken={kind: table for kind, table in broken.items() if table}
-        )
+        by_section: dict[str, dict[str, Any]] = {}
+        for kind, table in tables.items():
+            section, attribute = _ATTRIBUTES[kind]
+            by_section.setdefault(section, {})[attribute] = table
+        made: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in by_section.items()}
+        return cls(**made, broken={kind: table for kind, table in broken.items() if table})

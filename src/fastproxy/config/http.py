@@ -11,6 +11,7 @@ from msgspec import field
 from .middlewares import HttpMiddleware
 from .schema import Choice, Mistake, Section
 from .static import FLUSH_INTERVAL, ForwardingTimeouts
+from .tls import CertificatePair, RouterTLS, TLSVersion
 from .values import Nanoseconds, ServerURL
 
 HIGHEST_PRIORITY = 2**63 - 1 - 1000
@@ -20,7 +21,7 @@ HIGHEST_PRIORITY = 2**63 - 1 - 1000
 class HttpRouter(Section, frozen=True):
     """`http.routers.<name>`: requests that a rule matches go through middlewares to a service."""
 
-    NOT_YET = "tls observability parentRefs"
+    NOT_YET = "observability parentRefs"
 
     rule: str = ""
     """As written; its length in bytes is the priority of a router that gives none."""
@@ -36,6 +37,9 @@ class HttpRouter(Section, frozen=True):
     service: str = ""
     priority: int = 0
     """0: the length of the rule in bytes. May be negative."""
+
+    tls: RouterTLS | None = None
+    """There: it serves TLS connections only. None: plain ones only."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.rule:
@@ -103,16 +107,6 @@ class HttpService(Section, frozen=True):
             yield "", "the service does not have any type defined; give it a loadBalancer"
 
 
-class CertificatePair(Section, frozen=True):
-    """`certificates[]`: a certificate to show to servers, and its key. Files or PEM texts."""
-
-    cert_file: str = ""
-    key_file: str = ""
-
-
-TLSVersion = Literal["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]
-
-
 class ServersTransport(Section, frozen=True):
     """`http.serversTransports.<name>`: how servers are reached."""
 
@@ -126,6 +120,8 @@ class ServersTransport(Section, frozen=True):
     """Files or PEM texts; replace the system's authorities."""
 
     certificates: tuple[CertificatePair, ...] = ()
+    """Shown to servers that ask for one."""
+
     cipher_suites: tuple[str, ...] = ()
     """In the names of Go: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256."""
 

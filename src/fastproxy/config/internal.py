@@ -4,11 +4,12 @@ Source: "Internal routers" of Traefik v3. The one server of an internal service 
 `control` listens there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from .dynamic import Configuration
 from .http import HttpConfiguration, HttpRouter, HttpService, LoadBalancer, Server
-from .static import INTERNAL_ENTRY_POINT, StaticConfiguration
+from .middlewares import HttpMiddleware, RedirectScheme
+from .static import INTERNAL_ENTRY_POINT, RedirectEntryPoint, StaticConfiguration
 
 PROVIDER = "internal"
 """What the names end in: `api@internal`."""
@@ -16,8 +17,8 @@ PROVIDER = "internal"
 NAMES = ("api", "dashboard", "ping", "prometheus", "rest", "acme-http", "noop")
 """The services that Traefik has under this provider."""
 
-BUILT = ("api", "ping")
-"""Those that are there when their section of the static configuration is."""
+BUILT = ("api", "ping", "noop")
+"""Those that are there when something in the static configuration asks for them."""
 
 HIGHEST = 2**63 - 1
 """Priority of the routers that nothing goes before."""
@@ -25,7 +26,15 @@ HIGHEST = 2**63 - 1
 
 def services_of(static: StaticConfiguration) -> tuple[str, ...]:
     """Return the internal services that are switched on, without their provider."""
-    return tuple(name for name in BUILT if getattr(static, name) is not None)
+    wanted = {"api": static.api, "ping": static.ping, "noop": dict(redirections_of(static)) or None}
+    return tuple(name for name in BUILT if wanted[name] is not None)
+
+
+def redirections_of(static: StaticConfiguration) -> Iterator[tuple[str, RedirectEntryPoint]]:
+    """Yield the entry points that send every request elsewhere, and how."""
+    for name, point in static.entry_points.items():
+        if point.http.redirections.entry_point is not None:
+            yield name, point.http.redirections.entry_point
 
 
 def refusal(name: str) -> str:
@@ -41,7 +50,25 @@ def internal_configuration(static: StaticConfiguration, sockets: Mapping[str, st
         name: HttpService(load_balancer=LoadBalancer(servers=(Server(url=f"unix://{path}"),)))
         for name, path in sockets.items()
     }
-    return Configuration(http=HttpConfiguration(routers=_routers(static), services=services))
+    routers, middlewares = _routers(static), {}
+    for name, redirection in redirections_of(static):
+        way = f"{name}-to-{redirection.to.removeprefix(':')}"
+        middlewares[f"redirect-{way}"] = HttpMiddleware(redirect_scheme=_redirect(redirection, static))
+        routers[way] = HttpRouter(
+            rule="HostRegexp(`^.+$`)",
+            entry_points=(name,),
+            middlewares=(f"redirect-{way}",),
+            service="noop",
+            priority=redirection.priority,
+        )
+    made = HttpConfiguration(routers=routers, services=services, middlewares=middlewares)
+    return Configuration(http=made)
+
+
+def _redirect(redirection: RedirectEntryPoint, static: StaticConfiguration) -> RedirectScheme:
+    point = static.entry_points.get(redirection.to)
+    port = redirection.to.removeprefix(":") if point is None else str(point.location.port)
+    return RedirectScheme(scheme=redirection.scheme, port=port, permanent=redirection.permanent)
 
 
 def _routers(static: StaticConfiguration) -> dict[str, HttpRouter]:

@@ -11,6 +11,7 @@ from msgspec import structs
 from .dynamic import KINDS, Configuration
 from .http import HttpMiddleware, HttpRouter, HttpService, ServersTransport
 from .static import EncodedCharacters, EntryPoint, StaticConfiguration
+from .tls import DEFAULT, RouterTLS
 
 DEFAULT_TRANSPORT = "default@internal"
 """The transport of services that name none; made of the static `serversTransport`."""
@@ -67,7 +68,10 @@ class Merger:
             "http.routers": self._routers,
             "http.services": _service,
             "http.middlewares": _middleware,
-            "http.serversTransports": _transport,
+            "http.serversTransports": _unchanged,
+            "tls.certificates": _unchanged,
+            "tls.stores": _unchanged,
+            "tls.options": _unchanged,
         }
 
     def merge(self, providers: Mapping[str, Configuration]) -> Merged:
@@ -86,7 +90,9 @@ class Merger:
                 known[provider, kind] = now
                 _collect(kind, provider, now, tables[kind], warnings)
                 for name, reason in configuration.broken.get(kind, {}).items():
-                    broken[kind][qualified(name, provider)] = reason
+                    broken[kind][_full_name(kind, name, provider)] = reason
+        for kind in ALONE:
+            _drop_claimed_twice(kind, providers, tables[kind], broken[kind])
         self._known = known
         return Merged(Configuration.of(tables, broken), tuple(warnings))
 
@@ -98,7 +104,7 @@ class Merger:
         for name, each in objects.items():
             known = before.get(name)
             if known is None or known.source is not each:
-                known = Known(each, tuple(qualify(f"{name}@{provider}", each, provider)))
+                known = Known(each, tuple(qualify(_full_name(kind, name, provider), each, provider)))
             now[name] = known
         return now
 
@@ -109,6 +115,7 @@ class Merger:
             middlewares=tuple(qualified(each, provider) for each in router.middlewares),
             service=qualified(router.service, provider),
             entry_points=router.entry_points or self._defaults,
+            tls=_qualified_tls(router.tls, provider),
         )
         points = tuple(dict.fromkeys(made.entry_points))
         plain = tuple(point for point in points if point not in self._models)
@@ -122,9 +129,15 @@ class Merger:
         return copies
 
     def _with_model(self, router: HttpRouter, point: str, provider: str) -> HttpRouter:
-        """Limit a router to one entry point, and put the middlewares of that before its own."""
-        first = tuple(qualified(each, provider) for each in self._models[point].http.middlewares)
-        return structs.replace(router, entry_points=(point,), middlewares=first + router.middlewares)
+        """Limit a router to one entry point, and give it what that says: its middlewares come first, its TLS
+        counts for a router that says nothing about it."""
+        model = self._models[point].http
+        return structs.replace(
+            router,
+            entry_points=(point,),
+            middlewares=tuple(qualified(each, provider) for each in model.middlewares) + router.middlewares,
+            tls=router.tls or _qualified_tls(model.tls, provider),
+        )
 
 
 def _collect(
@@ -148,7 +161,8 @@ def _collect(
 
 def _is_model(point: EntryPoint) -> bool:
     """Tell whether an entry point changes the routers that are on it."""
-    return bool(point.http.middlewares) or point.http.encoded_characters != EncodedCharacters()
+    http = point.http
+    return bool(http.middlewares) or http.tls is not None or http.encoded_characters != EncodedCharacters()
 
 
 def _default_transport(static: StaticConfiguration) -> ServersTransport:
@@ -179,5 +193,32 @@ def _middleware(name: str, middleware: HttpMiddleware, provider: str) -> list[tu
     return [(name, structs.replace(middleware, chain=structs.replace(middleware.chain, middlewares=names)))]
 
 
-def _transport(name: str, transport: ServersTransport, provider: str) -> list[tuple[str, ServersTransport]]:
-    return [(name, transport)]
+def _unchanged(name: str, each: Any, provider: str) -> list[tuple[str, Any]]:
+    return [(name, each)]
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+ALONE = ("tls.stores", "tls.options")
+"""Kinds in which the name `default` has no provider, and so may be declared by one of them only."""
+
+
+def _full_name(kind: str, name: str, provider: str) -> str:
+    return DEFAULT if name == DEFAULT and kind in ALONE else f"{name}@{provider}"
+
+
+def _qualified_tls(tls: RouterTLS | None, provider: str) -> RouterTLS | None:
+    if tls is None:
+        return None
+    name = tls.options or DEFAULT
+    return structs.replace(tls, options=name if name == DEFAULT else qualified(name, provider))
+
+
+def _drop_claimed_twice(
+    kind: str, providers: Mapping[str, Configuration], table: dict[str, Any], broken: dict[str, str]
+) -> None:
+    """Drop the `default` of several providers: nobody can say which is meant. Source: Traefik."""
+    claims = [provider for provider, said in providers.items() if DEFAULT in said.names(kind)]
+    if len(claims) > 1:
+        table.pop(DEFAULT, None)
+        broken[DEFAULT] = f"declared by several providers: {', '.join(claims)}; only one may"

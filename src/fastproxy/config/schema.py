@@ -43,6 +43,9 @@ class Section(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     WITHOUT_EFFECT: ClassVar[str] = ""
     """Names, separated by blanks, that Traefik v3 takes and ignores: accepted with a warning."""
 
+    HIDDEN: ClassVar[str] = ""
+    """Attributes, separated by blanks, that no document may set and nobody is shown: notes of our own."""
+
     MAY_BE_EMPTY: ClassVar[bool] = False
     """Whether `{}` and `true` declare the section with its defaults; otherwise they declare nothing."""
 

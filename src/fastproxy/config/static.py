@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import field, structs
 
 from .schema import Choice, Mistake, Reads, Section
+from .tls import RouterTLS
 from .values import (
     MILLISECOND,
     SECOND,
@@ -108,10 +109,35 @@ _ESCAPES = {
 }
 
 
+class RedirectEntryPoint(Section, frozen=True):
+    """`http.redirections.entryPoint`: send every request to another entry point."""
+
+    to: str = ""
+    """The name of an entry point, or `:port`."""
+
+    scheme: str = "https"
+    permanent: bool = True
+    priority: int = 2**63 - 2
+    """Of the router that redirects."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.to:
+            yield "to", "missing; write the name of an entry point, or :port"
+
+
+class Redirections(Section, frozen=True):
+    """`http.redirections`."""
+
+    entry_point: RedirectEntryPoint | None = None
+
+
 class EntryPointHTTP(Section, frozen=True):
     """`http`: what holds for every HTTP router of the entry point."""
 
-    NOT_YET = "redirections tls"
+    redirections: Redirections = Redirections()
+
+    tls: RouterTLS | None = None
+    """For the routers of the entry point that say nothing about TLS."""
 
     middlewares: tuple[str, ...] = ()
     """Run before the middlewares of each router; the names need `@provider`."""
@@ -419,16 +445,31 @@ class StaticConfiguration(Section, frozen=True):
             shared = point.reuse_port and self.entry_points[other].reuse_port
             if other != name and point.location.port and not shared:
                 yield ("entryPoints", name, "address"), f'"{point.address}" is the address of {other} already'
+        yield from self._redirection_mistakes()
         yield from self._internal_mistakes(seen)
+
+    def _redirection_mistakes(self) -> Iterator[Mistake]:
+        for name, point in self.entry_points.items():
+            redirection = point.http.redirections.entry_point
+            to = redirection.to if redirection is not None else ""
+            port = to.removeprefix(":")
+            is_port = to.startswith(":") and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+            if to and to not in self.entry_points and not is_port:
+                known = ", ".join(sorted(self.entry_points))
+                message = f'"{to}" is neither an entry point nor a port such as :443; there is {known}'
+                yield ("entryPoints", name, "http", "redirections", "entryPoint", "to"), message
 
     def _internal_mistakes(self, taken: dict[Address, str]) -> Iterator[Mistake]:
         """Yield what is wrong with the entry points of `api` and `ping`. taken: who has which address."""
         user = self._user_of_internal()
         if user and INTERNAL_ENTRY_POINT not in self.entry_points and _INTERNAL.location in taken:
             address, other = _INTERNAL.address, taken[_INTERNAL.location]
-            yield user, (
-                f'needs the entry point {INTERNAL_ENTRY_POINT} on "{address}", which is the address of '
-                f"{other} already; declare entryPoints.{INTERNAL_ENTRY_POINT}.address"
+            yield (
+                user,
+                (
+                    f'needs the entry point {INTERNAL_ENTRY_POINT} on "{address}", which is the address of '
+                    f"{other} already; declare entryPoints.{INTERNAL_ENTRY_POINT}.address"
+                ),
             )
         if self.ping is not None and not self.ping.manual_routing:
             name, points = self.ping.entry_point, self.with_implicit_entries().entry_points
