@@ -60,7 +60,7 @@ class Listener:
         self.entry = entry
         self.life_cycle = life_cycle
         self._sockets = list(sockets)
-        self._acceptors = [_Acceptor(entry, each) for each in self._sockets for _ in range(ACCEPTS_A_TURN)]
+        self._acceptors = [each for bound in self._sockets for each in self._acceptors_of(bound)]
         self._resting: asyncio.Handle | None = None
         entry.rest = self._rest
 
@@ -76,6 +76,26 @@ class Listener:
         except BaseException:
             self.stop_accepting()
             raise
+
+    def _acceptors_of(self, bound: socket.socket) -> list["_Acceptor"]:
+        return [_Acceptor(self.entry, bound) for _ in range(ACCEPTS_A_TURN)]
+
+    def borrow(self, bound: socket.socket) -> None:
+        """Accept on a further socket too."""
+        _keep_alive(bound)
+        made = self._acceptors_of(bound)
+        self._sockets.append(bound)
+        self._acceptors += made
+        if self._resting is None:
+            for acceptor in made:
+                acceptor.go_on()
+
+    def give_back(self, bound: socket.socket) -> None:
+        """Accept no more on a socket that was borrowed; what was accepted on it stays."""
+        self._sockets.remove(bound)
+        for acceptor in [each for each in self._acceptors if each.bound is bound]:
+            acceptor.stop()
+            self._acceptors.remove(acceptor)
 
     def stop_accepting(self) -> None:
         """Accept no more; connections that are there go on."""
@@ -156,7 +176,7 @@ class _Acceptor:
 
     def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
         self._entry = entry
-        self._bound = bound
+        self.bound = bound
         self._server: asyncio.AbstractServer | None = None
         self._again: asyncio.Handle | None = None
         self._wanted = False
@@ -164,7 +184,7 @@ class _Acceptor:
 
     async def start(self) -> None:
         """Begin to accept. OSError."""
-        _keep_alive(self._bound)
+        _keep_alive(self.bound)
         self._wanted = True
         await self._serve()
 
@@ -183,7 +203,7 @@ class _Acceptor:
         self._begin_again()
 
     async def _serve(self) -> None:
-        copy = _Lent(fileno=socket.dup(self._bound.fileno()))
+        copy = _Lent(fileno=socket.dup(self.bound.fileno()))
         copy.on_detached = self._on_given_up
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._entry, sock=copy, backlog=BACKLOG)

@@ -1,11 +1,17 @@
 """What supervisor and workers say to each other, and how: frames of msgpack over a socket pair.
 
-A frame is its length (4 bytes, little-endian) and one message. The pipe is also each one's sign of the
-other's life: a process that ends, in whatever way, closes its end.
+A frame is its length (4 bytes, little-endian) and one message. Descriptors that belong to a message go with
+its first byte (SCM_RIGHTS). The pipe is also each one's sign of the other's life: a process that ends, in
+whatever way, closes its end.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -13,6 +19,15 @@ import msgspec
 from .config.delta import Delta
 from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
+
+log = logging.getLogger(__name__)
+
+MOST_DESCRIPTORS = 253
+"""That may go with one message: as many as Linux takes."""
+
+_PIECE = 1 << 16
+_INT = 4
+_BESIDE = socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT)
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
@@ -50,8 +65,25 @@ class Change(Message, frozen=True):
     delta: Delta
 
 
+class Lend(Message, frozen=True):
+    """Accept on the sockets of another slot too, until they are taken back; their descriptors come along."""
+
+    slot: int
+    entry_points: tuple[str, ...]
+    """One for each descriptor, in order."""
+
+
+class TakeBack(Message, frozen=True):
+    """Accept no more on the sockets of that slot: its own worker does."""
+
+    slot: int
+
+
 class Drain(Message, frozen=True):
     """Stop: accept for the grace time still, finish what runs, exit 0."""
+
+    handed_over: tuple[str, ...] = ()
+    """Entry points on whose sockets somebody else accepts: here accepting ends at once."""
 
 
 class Abort(Message, frozen=True):
@@ -62,7 +94,7 @@ class Reopen(Message, frozen=True):
     """Open the log file again."""
 
 
-ToWorker = Setup | State | Change | Drain | Abort | Reopen
+ToWorker = Setup | State | Change | Lend | TakeBack | Drain | Abort | Reopen
 
 
 # --- to the supervisor --------------------------------------------------------------------------------------
@@ -113,6 +145,10 @@ class Ready(Message, frozen=True):
     """Names of the words of the worker's block in the shared memory, in order."""
 
 
+class Asked(Message, frozen=True):
+    """Somebody asked the worker itself to end (SIGTERM). It goes on until it is told how."""
+
+
 class Closed(Message, frozen=True):
     """The worker no longer accepts on this entry point, as told by Drain."""
 
@@ -126,7 +162,7 @@ class Drained(Message, frozen=True):
     """Connections that were cut because the time was over."""
 
 
-ToSupervisor = Ready | Applied | Closed | Drained
+ToSupervisor = Ready | Applied | Asked | Closed | Drained
 
 _encoder = msgspec.msgpack.Encoder()
 Received = TypeVar("Received")
@@ -161,7 +197,7 @@ class Frames(Generic[Received]):
         return whole
 
 
-class Pipe(asyncio.Protocol, Generic[Received]):
+class Pipe(Generic[Received]):
     """One end of the pipe in an event loop."""
 
     def __init__(
@@ -171,27 +207,104 @@ class Pipe(asyncio.Protocol, Generic[Received]):
         self._frames: Frames[Received] = Frames(expected)
         self._on_message = on_message
         self._on_end = on_end
-        self._transport: Any = None
+        self._socket: socket.socket | None = None
+        self._is_closing = False
+        self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._came: deque[int] = deque()
 
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
+    def start(self, ours: socket.socket) -> None:
+        """Talk over this end of a socket pair from now on, in the running loop; it is ours from then."""
+        ours.setblocking(False)
+        self._socket = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._on_readable)
 
-    def data_received(self, data: bytes) -> None:
-        for message in self._frames.feed(data):
-            self._on_message(message)
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message; it is dropped if the other side has gone.
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._on_end()
+        descriptors: at most MOST_DESCRIPTORS that go with it. They have to stay open until it has gone out.
+        """
+        self.send_frame(frame(message), descriptors)
 
-    def send(self, message: Message) -> None:
-        """Send a message; it is dropped if the other side has gone."""
-        self.send_frame(frame(message))
-
-    def send_frame(self, data: bytes) -> None:
+    def send_frame(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a message that is a frame already, the same to many."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        if self._socket is not None and not self._is_closing:
+            self._out.append((memoryview(data), descriptors))
+            if len(self._out) == 1:
+                self._write()
+
+    def descriptors(self, count: int) -> list[int]:
+        """Return the descriptors that came with the message in hand; they are the caller's now.
+
+        ValueError if fewer came: this process may open no more.
+        """
+        if len(self._came) < count:
+            raise ValueError(f"{len(self._came)} of {count} descriptors have come")
+        return [self._came.popleft() for _ in range(count)]
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        """End it when what was sent has gone out."""
+        if self._socket is not None and not self._is_closing:
+            self._is_closing = True
+            if not self._out:
+                asyncio.get_running_loop().call_soon(self._end)
+
+    def _on_readable(self) -> None:
+        assert self._socket is not None
+        try:
+            # Not socket.recv_fds, which drops its flags: a plugin may start programs.
+            data, beside, _, _ = self._socket.recvmsg(_PIECE, _BESIDE, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, beside = b"", []
+        for _, _, came in beside:
+            self._came.extend(memoryview(came[: len(came) // _INT * _INT]).cast("i"))
+        if not data:
+            self._end()
+            return
+        try:
+            messages = self._frames.feed(data)
+        except msgspec.MsgspecError as error:
+            log.error("the pipe brings what makes no sense: %s", error)
+            self._end()
+            return
+        for message in messages:
+            self._on_message(message)
+
+    def _write(self) -> None:
+        """Give the kernel what waits, as much as it takes."""
+        assert self._socket is not None
+        loop, number = asyncio.get_running_loop(), self._socket.fileno()
+        try:
+            while self._out:
+                data, descriptors = self._out[0]
+                if descriptors:
+                    sent = socket.send_fds(self._socket, [data], descriptors, socket.MSG_NOSIGNAL)
+                else:
+                    sent = self._socket.send(data, socket.MSG_NOSIGNAL)
+                if sent == len(data):
+                    self._out.popleft()
+                else:
+                    self._out[0] = (data[sent:], ())
+        except BlockingIOError:
+            loop.add_writer(number, self._write)
+            return
+        except OSError:
+            self._out.clear()  # the other side has gone; reading tells
+        loop.remove_writer(number)
+        if self._is_closing:
+            loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        ours, self._socket = self._socket, None
+        if ours is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(ours.fileno())
+        loop.remove_writer(ours.fileno())
+        ours.close()
+        self._out.clear()
+        while self._came:
+            with contextlib.suppress(OSError):
+                os.close(self._came.popleft())
+        self._on_end()

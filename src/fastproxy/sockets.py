@@ -1,45 +1,99 @@
 """Listening sockets: one for each entry point and worker, made by the supervisor and kept for its whole life.
 
 All sockets of one address have SO_REUSEPORT, so the kernel spreads new connections over the workers. A socket
-stays open when its worker dies: its successor takes what waits in the backlog. Closing one loses what waits.
+stays open when its worker dies, and somebody else accepts on it: closing one loses what waits in its backlog.
+Sockets may also be given: by the program that we follow in place, or by systemd.
 """
 
+import contextlib
 import errno
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .config.static import EntryPoint
 
 BACKLOG = 4096
 """Connections that may wait to be accepted; the system cuts it to net.core.somaxconn."""
 
-Listeners = dict[str, list[socket.socket]]
-"""Entry point -> one listening socket for each worker slot."""
+
+class Bound(list[socket.socket]):
+    """The listening sockets of one entry point, by the number of their slot."""
+
+    def __init__(
+        self, sockets: Iterable[socket.socket] = (), *, is_one: bool = False, is_kept: bool = False
+    ) -> None:
+        """is_one, is_kept: as the fields."""
+        super().__init__(sockets)
+        self.is_one = is_one
+        """There is one socket for all slots: somebody gave it, and no other can be bound beside it."""
+
+        self.is_kept = is_kept
+        """Somebody else has the sockets too. They may be closed here, but not shut down, which is for all."""
+
+    def of(self, slot: int) -> socket.socket:
+        """Return the socket of a slot, from 0."""
+        return self[0] if self.is_one else self[slot]
+
+    def grow(self, slots: int) -> None:
+        """Listen for that many slots. OSError."""
+        while not self.is_one and len(self) < slots:
+            made = _bound(self[0].family, self[0].getsockname())
+            try:
+                made.listen(BACKLOG)
+            except BaseException:
+                made.close()
+                raise
+            self.append(made)
+
+    def refuse(self, slot: int) -> None:
+        """Let the kernel refuse who connects to this slot's socket from now on."""
+        if self.is_one:
+            return  # other slots accept on it, and who gave it has it still
+        if not self.is_kept:
+            with contextlib.suppress(OSError):
+                self[slot].shutdown(socket.SHUT_RDWR)
+        self[slot].close()
+
+    def close(self) -> None:
+        """Close every socket; what waits in a backlog is reset, unless somebody else has it."""
+        for each in self:
+            each.close()
+
+
+Listeners = dict[str, Bound]
+"""Entry point -> its listening sockets."""
 
 
 class BindError(Exception):
     """An entry point that cannot listen. The message names it, its address and the reason."""
 
 
-def bind_all(entry_points: Mapping[str, EntryPoint], slots: int) -> Listeners:
-    """Listen on every entry point, once for each slot. BindError if one cannot; then none is left open."""
+def bind_all(
+    entry_points: Mapping[str, EntryPoint], slots: int, given: Mapping[str, Bound] | None = None
+) -> Listeners:
+    """Listen on every entry point, once for each slot. BindError if one cannot; then none is left open.
+
+    given: sockets that listen already, by the name of an entry point. One that asks for their address gets
+    them, first of all the one with their name; what nobody asks for stays the caller's.
+    """
     bound: Listeners = {}
+    left = dict(given or {})
     try:
-        for name, point in entry_points.items():
-            bound[name] = []
+        for name, point in sorted(entry_points.items(), key=lambda each: each[0] not in left):
+            taken = _taken(name, point, left)
+            bound[name] = left.pop(taken) if taken else Bound()
             _bind(name, point, slots, bound[name])
     except BaseException:
         close_all(bound)
         raise
-    return bound
+    return {name: bound[name] for name in entry_points}
 
 
 def close_all(listeners: Listeners) -> None:
     """Close every socket; what waits in a backlog is reset."""
     for sockets in listeners.values():
-        for each in sockets:
-            each.close()
+        sockets.close()
 
 
 def shown_address(listener: socket.socket) -> str:
@@ -48,9 +102,31 @@ def shown_address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind(name: str, point: EntryPoint, slots: int, into: list[socket.socket]) -> None:
-    """Append `slots` listening sockets of one entry point to `into`."""
+def listens_for(listener: socket.socket, point: EntryPoint) -> bool:
+    """Say whether a socket listens where an entry point asks for: port 0 is any port, no host any family."""
+    host, port = point.location.host, point.location.port
     try:
+        wanted = {_resolved(host, port)[1][0]} if host else {"::", "0.0.0.0"}
+    except OSError:
+        return False
+    found = listener.getsockname()
+    return found[0] in wanted and port in (0, found[1])
+
+
+def _taken(name: str, point: EntryPoint, given: Mapping[str, Bound]) -> str:
+    """Return under which name the sockets are given that an entry point asks for; '' if none are."""
+    for each in (name, *given) if name in given else given:
+        if given[each] and listens_for(given[each][0], point):
+            return each
+    return ""
+
+
+def _bind(name: str, point: EntryPoint, slots: int, into: Bound) -> None:
+    """Have `slots` listening sockets of one entry point in `into`."""
+    try:
+        if into:
+            into.grow(slots)
+            return
         family, address = _resolved(point.location.host, point.location.port)
         if address[1] and not point.reuse_port:
             _refuse_company(family, address)

@@ -37,7 +37,7 @@ from .serving import Serving, Told
 from .shared import Shared
 from .sockets import BindError, Listeners, bind_all, close_all, shown_address
 from .watcher import Watcher
-from .workers import StartError, Workers
+from .workers import Refused, StartError, Workers
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ NICENESS = 10
 LOG_PATIENCE = 1.0
 """Seconds for which a log line of the supervisor may wait for whoever reads standard output."""
 
-NOT_YET = (signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
-"""Signals that other servers of this kind know: upgrade in place, a worker more, a worker fewer."""
+MOST_WORKERS = 16
+"""Workers that there may be at the least, however few there are at the start; and four for each core."""
 
 TOTALS = ("requests", "refused", "2xx", "3xx", "4xx", "5xx", "gone", "bytes_in", "bytes_out")
 """Counters whose sums are told at the end."""
@@ -101,10 +101,10 @@ def _run(
         log.info(notice)
     try:
         listeners = bind_all(static.entry_points, slots)
-        shared = Shared.make(slots)
+        shared = Shared.make(most_workers(slots))
     except (BindError, OSError) as error:
         return _failed(str(error), static)
-    supervisor = Supervisor(static, listeners, shared, providers, first)
+    supervisor = Supervisor(static, listeners, shared, providers, first, slots)
     try:
         return loops.run(supervisor.run())
     finally:
@@ -140,6 +140,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def most_workers(count: int) -> int:
+    """Return how many workers there may ever be, if `count` are started: memory is laid out for them."""
+    return max(count, MOST_WORKERS, 4 * usable_cores())
+
+
 def _failed(message: str, static: StaticConfiguration | None = None) -> int:
     """Tell why there is no start, on standard error, and in the log too if that is a file."""
     print(f"fastproxy: {message}", file=sys.stderr)
@@ -162,14 +167,18 @@ class Supervisor:
         shared: Shared,
         providers: Sequence[Provider],
         first: Mapping[str, Configuration],
+        workers: int,
     ) -> None:
-        """listeners, shared: stay the caller's. first: what each provider says at the start."""
+        """listeners, shared: stay the caller's. first: what each provider says at the start.
+
+        workers: how many to start.
+        """
         self._static = static
         self._listeners = listeners
         self._shared = shared
         self._providers = providers
         self._first = first
-        self._workers = Workers(static, listeners, shared)
+        self._workers = Workers(static, listeners, shared, count=workers)
         self._merger = Merger(static)
         self._conflicts = Conflicts()
         self._serving = Serving(static.entry_points)
@@ -249,8 +258,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload)
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
-        for number in NOT_YET:
-            loop.add_signal_handler(number, log.warning, "%s is not supported yet", number.name)
+        loop.add_signal_handler(signal.SIGTTIN, self._on_more)
+        loop.add_signal_handler(signal.SIGTTOU, self._on_fewer)
+        loop.add_signal_handler(signal.SIGUSR2, log.warning, "SIGUSR2 is not supported yet")
 
     def _on_stop(self, number: signal.Signals) -> None:
         """Drain; at the second signal, end."""
@@ -271,6 +281,22 @@ class Supervisor:
         process_log.reopen()
         self._workers.reopen_logs()
         log.info("SIGUSR1: logs are opened again")
+
+    def _on_more(self) -> None:
+        try:
+            name = self._workers.add()
+        except Refused as refused:
+            log.warning("SIGTTIN: no worker more: %s", refused)
+        else:
+            log.info("SIGTTIN: %s starts, one of %d", name, self._workers.count)
+
+    def _on_fewer(self) -> None:
+        try:
+            name = self._workers.remove()
+        except Refused as refused:
+            log.warning("SIGTTOU: no worker fewer: %s", refused)
+        else:
+            log.info("SIGTTOU: %s ends when its connections have, %d go on", name, self._workers.count)
 
     async def _drain(self) -> None:
         """Let the workers finish, and tell what they did in their lives."""

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import loops
 from .build.draft import Failure
@@ -23,16 +23,19 @@ from .observe import log as process_log
 from .pipe import (
     Abort,
     Applied,
+    Asked,
     Change,
     Closed,
     Drain,
     Drained,
+    Lend,
     Message,
     Pipe,
     Ready,
     Reopen,
     Setup,
     State,
+    TakeBack,
     ToWorker,
     Trouble,
 )
@@ -60,11 +63,11 @@ async def _run(descriptor: int) -> int:
     """Talk to the supervisor over the pipe until it is over; returns the exit status."""
     loop = asyncio.get_running_loop()
     worker = Worker()
-    loop.add_signal_handler(signal.SIGTERM, worker.drain)
+    loop.add_signal_handler(signal.SIGTERM, worker.ask)
     loop.add_signal_handler(signal.SIGUSR1, process_log.reopen)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked by the supervisor until now
     os.set_inheritable(descriptor, False)
-    await loop.create_unix_connection(lambda: worker.pipe, sock=socket.socket(fileno=descriptor))
+    worker.pipe.start(socket.socket(fileno=descriptor))
     return await worker.ended
 
 
@@ -77,6 +80,7 @@ class Worker:
         self._switcher: Switcher
         self._listeners: dict[str, Listener] = {}
         self._sockets: list[socket.socket] = []
+        self._borrowed: dict[int, dict[str, socket.socket]] = {}
         self._warned: dict[str, tuple[str, ...]] = {}
         self._news: asyncio.Queue[State | Change] = asyncio.Queue()
         self._is_serving = False
@@ -98,8 +102,12 @@ class Worker:
                 self._set_up(message)
             case State() | Change():
                 self._news.put_nowait(message)
+            case Lend():
+                self._on_lent(message)
+            case TakeBack():
+                self._give_back(message.slot)
             case Drain():
-                self.drain()
+                self.drain(message.handed_over)
             case Abort():
                 self._abort()
             case Reopen():
@@ -121,6 +129,29 @@ class Worker:
         in_flight = in_flight_of(shared.in_flight(), CELLS, shared.slots, setup.slot)
         self._listeners = listeners_of(setup.static, given, self._switcher.switch, counters, in_flight)
         self._work.append(asyncio.create_task(self._apply_all()))
+
+    # -- sockets of others -----------------------------------------------------------------------------------
+
+    def _on_lent(self, message: Lend) -> None:
+        try:
+            came = self.pipe.descriptors(len(message.entry_points))
+        except ValueError as error:
+            log.error("the sockets of worker %d cannot be borrowed: %s", message.slot + 1, error)
+            return
+        sockets = [socket.socket(fileno=each) for each in came]
+        if self._draining is not None:
+            for each in sockets:
+                each.close()
+            return
+        lent = dict(zip(message.entry_points, sockets, strict=True))
+        self._borrowed.setdefault(message.slot, {}).update(lent)
+        for name, each in lent.items():
+            self._listeners[name].borrow(each)
+
+    def _give_back(self, slot: int) -> None:
+        for name, each in self._borrowed.pop(slot, {}).items():
+            self._listeners[name].give_back(each)
+            each.close()
 
     # -- configurations --------------------------------------------------------------------------------------
 
@@ -188,13 +219,21 @@ class Worker:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Stop as the entry points' life cycle says, and end."""
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
+    def ask(self) -> None:
+        """Somebody wants this worker to end. How it ends, and who accepts in its place, others know."""
+        if self._has_pipe:
+            self._send(Asked())
 
-    async def _drain(self) -> None:
-        told = [listener.drain(self._on_closed) for listener in self._listeners.values()]
+    def drain(self, handed_over: Sequence[str] = ()) -> None:
+        """Stop as the entry points' life cycle says, and end. handed_over: as `Drain` has it."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(handed_over))
+
+    async def _drain(self, handed_over: Sequence[str]) -> None:
+        told = [
+            listener.drain(self._on_closed, handed_over=name in handed_over)
+            for name, listener in self._listeners.items()
+        ]
         cut = await asyncio.gather(*told)
         self._send(Drained(sum(cut)))
         self._end(0)
@@ -216,6 +255,8 @@ class Worker:
         log.error("the supervisor is gone; what runs may finish, and this worker ends")
         for listener in self._listeners.values():
             listener.stop_accepting()
+        for slot in list(self._borrowed):
+            self._give_back(slot)
         for each in self._sockets:
             each.close()  # so that another fastproxy can listen there
         self.drain()

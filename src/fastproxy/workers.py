@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from .config import delta
@@ -21,18 +22,22 @@ from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
 from .observe.log import fields
 from .pipe import (
+    MOST_DESCRIPTORS,
     Abort,
     Applied,
+    Asked,
     Change,
     Closed,
     Drain,
     Drained,
+    Lend,
     Message,
     Pipe,
     Ready,
     Reopen,
     Setup,
     State,
+    TakeBack,
     ToSupervisor,
     frame,
 )
@@ -66,6 +71,10 @@ STEADY_SECONDS = 30.0
 """A worker that lived that long is replaced at once when it dies."""
 
 
+class Refused(Exception):
+    """A worker more or fewer that cannot be. The message says why."""
+
+
 class StartError(Exception):
     """A worker that ended before it was ready for the first time. The message says which and how."""
 
@@ -94,7 +103,14 @@ class Slot:
         self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.pipe: Pipe[ToSupervisor] | None = None
+        self.keeper: asyncio.Task[None] | None = None
         self.deaths = 0
+        self.left = asyncio.Event()
+        """Set: nobody follows the worker that is here now."""
+
+        self.borrower: Slot | None = None
+        """Who accepts on the sockets of this slot while it has no worker that does."""
+
         self.clear()
 
     def clear(self) -> None:
@@ -105,6 +121,7 @@ class Slot:
         self.sent = 0
         self.applied = 0
         self.is_ready = False
+        self.is_leaving = False
         self.ended = asyncio.Event()
 
     @property
@@ -113,13 +130,23 @@ class Slot:
         return self.is_ready and self.sent == self.applied
 
     @property
+    def accepts(self) -> bool:
+        """Whether the worker takes new connections."""
+        return self.is_ready and not self.is_leaving
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody is here and nobody is to come."""
+        return self.left.is_set() and (self.keeper is None or self.keeper.done())
+
+    @property
     def name(self) -> str:
         """How the log calls the worker: `worker 2 (pid 4711)`. People count from 1."""
         return f"worker {self.number + 1} (pid {self.process.pid if self.process else '-'})"
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         if self.pipe is not None:
-            self.pipe.send(message)
+            self.pipe.send(message, descriptors)
 
 
 class Workers:
@@ -131,14 +158,22 @@ class Workers:
         listeners: Listeners,
         shared: Shared,
         command: Sequence[str] = COMMAND,
+        count: int = 0,
     ) -> None:
-        """listeners, shared: stay the caller's, and stay open while workers run."""
+        """listeners, shared: stay the caller's, and stay open while workers run.
+
+        count: of the workers at the start; 0 for as many as there is shared memory for.
+        """
         self._static = static
         self._listeners = listeners
         self._shared = shared
         self._command = command
-        self._slots = [Slot(number) for number in range(shared.slots)]
-        self._keepers: list[asyncio.Task[None]] = []
+        count = count or shared.slots
+        # There may be sockets of more slots than there are workers: those that were given to us.
+        self._slots = [Slot(number) for number in range(max(count, *map(len, listeners.values())))]
+        for slot in self._slots[count:]:
+            slot.left.set()
+        self._seeing_off: set[asyncio.Task[None]] = set()
         self._started: asyncio.Future[None] | None = None
         self._stopping = asyncio.Event()
         self._last_word: Message = Drain()
@@ -160,12 +195,15 @@ class Workers:
         self._newest = (1, configuration)
         self._reloads.begin(1)
         self._started = asyncio.get_running_loop().create_future()
-        self._keepers = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
+        for slot in self._slots:
+            if not slot.left.is_set():
+                slot.keeper = asyncio.create_task(self._keep(slot))
         try:
             await self._started
         except StartError:
             await self.abort()
             raise
+        self._lend()
 
     def apply(self, configuration: Configuration) -> None:
         """Send a configuration to every worker. A busy one gets the newest when it is done."""
@@ -183,9 +221,12 @@ class Workers:
         for slot in self._slots:
             slot.send(Reopen())
 
-    async def drain(self) -> None:
-        """Let every worker finish what it is doing, within the grace times, and wait for their end."""
-        await self._stop(Drain(), self._grace())
+    async def drain(self, handed_over: Sequence[str] = ()) -> None:
+        """Let every worker finish what it is doing, within the grace times, and wait for their end.
+
+        handed_over: entry points on which somebody else accepts from now on.
+        """
+        await self._stop(Drain(tuple(handed_over)), self._grace())
 
     async def abort(self) -> None:
         """End every worker now."""
@@ -195,10 +236,12 @@ class Workers:
         self._last_word = message
         self._stopping.set()
         for slot in self._slots:
+            slot.left.set()
             slot.send(message)
-        late = self._keepers and (await asyncio.wait(self._keepers, timeout=seconds))[1]
+        keepers = [slot.keeper for slot in self._slots if slot.keeper is not None]
+        late = keepers and (await asyncio.wait(keepers, timeout=seconds))[1]
         if late:
-            self._kill()
+            self._kill(self._slots)
             await asyncio.wait(late)
 
     def _grace(self) -> float:
@@ -207,8 +250,8 @@ class Workers:
         longest = max((each.request_accept_grace_timeout + each.grace_time_out for each in cycles), default=0)
         return longest / 1e9 + 5.0
 
-    def _kill(self) -> None:
-        for slot in self._slots:
+    def _kill(self, slots: Iterable[Slot]) -> None:
+        for slot in slots:
             if slot.process is not None and slot.process.poll() is None:
                 log.error("%s does not end and is killed", slot.name)
                 slot.process.kill()
@@ -217,23 +260,107 @@ class Workers:
     def _has_started(self) -> bool:
         return self._started is not None and self._started.done()
 
+    # -- one more, one fewer ---------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """How many workers there are, or are to be."""
+        return sum(not slot.left.is_set() for slot in self._slots)
+
+    def add(self) -> str:
+        """Start one more; returns how the log calls its place. Refused if it cannot be."""
+        if not self._has_started or self._stopping.is_set():
+            raise Refused("it is not the time")
+        slot = next((each for each in self._slots if each.is_free), None)
+        if slot is None:
+            slot = self._new_slot()
+        slot.left.clear()
+        slot.clear()
+        slot.deaths = 0
+        slot.keeper = asyncio.create_task(self._keep(slot))
+        self._lend()
+        return f"worker {slot.number + 1}"
+
+    def _new_slot(self) -> Slot:
+        number = len(self._slots)
+        if number >= self._shared.slots:
+            raise Refused(f"there is room for {self._shared.slots} workers; core.workers at the next start")
+        for name, sockets in self._listeners.items():
+            try:
+                sockets.grow(number + 1)
+            except OSError as error:
+                raise Refused(f"entry point {name} cannot listen once more: {error.strerror}") from None
+        self._slots.append(Slot(number))
+        self._slots[-1].left.set()
+        return self._slots[-1]
+
+    def remove(self) -> str:
+        """Let the last worker finish what it does, and nobody follow it; returns how the log calls it.
+
+        Refused if it is the only one. Others accept on its sockets from now on.
+        """
+        if not self._has_started or self._stopping.is_set():
+            raise Refused("it is not the time")
+        if self.count == 1:
+            raise Refused("there is one worker only")
+        slot = [each for each in self._slots if not each.left.is_set()][-1]
+        slot.left.set()
+        self._let_go(slot)
+        task = asyncio.create_task(self._see_off(slot))
+        self._seeing_off.add(task)
+        task.add_done_callback(self._seeing_off.discard)
+        return slot.name
+
+    def _let_go(self, slot: Slot) -> None:
+        """Let a worker finish what it does, while others accept in its place."""
+        slot.is_leaving = True
+        self._lend()
+        slot.send(Drain(tuple(self._listeners)))
+
+    async def _see_off(self, slot: Slot) -> None:
+        assert slot.keeper is not None
+        if (await asyncio.wait([slot.keeper], timeout=self._grace()))[1]:
+            self._kill([slot])
+
+    def _lend(self) -> None:
+        """See to it that somebody accepts on the sockets of every slot."""
+        able = [slot for slot in self._slots if slot.accepts]
+        if not self._has_started or self._stopping.is_set() or not able:
+            return
+        for slot in self._slots:
+            if slot.accepts or slot.borrower in able:
+                continue
+            load = Counter(each.borrower for each in self._slots)
+            slot.borrower = min(able, key=load.__getitem__)
+            names = tuple(name for name, sockets in self._listeners.items() if not sockets.is_one)
+            sockets = [self._listeners[name].of(slot.number).fileno() for name in names]
+            for at in range(0, len(names), MOST_DESCRIPTORS):
+                part = slice(at, at + MOST_DESCRIPTORS)
+                slot.borrower.send(Lend(slot.number, names[part]), sockets[part])
+
+    def _take_back(self, slot: Slot) -> None:
+        borrower, slot.borrower = slot.borrower, None
+        if borrower is not None:
+            borrower.send(TakeBack(slot.number))
+
     # -- the life of one -------------------------------------------------------------------------------------
 
     async def _keep(self, slot: Slot) -> None:
-        """Keep a worker in the slot until all are to stop."""
+        """Keep a worker in the slot until nobody is to follow."""
         delays = Delays()
-        while not self._stopping.is_set():
+        while not slot.left.is_set():
             slot.clear()
             begun = time.monotonic()
             ending = await self._live(slot)
-            if self._stopping.is_set():
+            if slot.left.is_set():
                 _tell_end(slot, ending)
             elif not self._gave_up(slot, ending):
                 slot.deaths += 1
                 wait = delays.after(time.monotonic() - begun)
                 _tell_death(slot, ending, wait)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), wait)
+                    await asyncio.wait_for(slot.left.wait(), wait)
+        slot.process = None
 
     async def _live(self, slot: Slot) -> str:
         """Start a process and wait for its end; returns how it ended."""
@@ -246,7 +373,7 @@ class Workers:
 
     async def _launch(self, slot: Slot) -> None:
         """Start a process, and send it what it needs to know. OSError if the system has no room for one."""
-        listeners = {name: sockets[slot.number].fileno() for name, sockets in self._listeners.items()}
+        listeners = {name: sockets.of(slot.number).fileno() for name, sockets in self._listeners.items()}
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -255,18 +382,23 @@ class Workers:
         except OSError:
             ours.close()
             raise
-        ours.setblocking(False)
-        pipe = Pipe[ToSupervisor](ToSupervisor, partial(self._on_message, slot), slot.ended.set)
-        _, slot.pipe = await asyncio.get_running_loop().create_unix_connection(lambda: pipe, sock=ours)
+        slot.pipe = Pipe[ToSupervisor](ToSupervisor, partial(self._on_message, slot), slot.ended.set)
+        slot.pipe.start(ours)
         slot.send(Setup(slot.number, self._static, listeners, self._shared.descriptor))
         self._send_newest(slot)
         if self._stopping.is_set():
             slot.send(self._last_word)
+        elif slot.left.is_set():
+            slot.send(Drain(tuple(self._listeners)))
 
     async def _reap(self, slot: Slot) -> str:
         """Wait for the process whose pipe has ended; returns how it ended."""
         process, slot.pipe, slot.is_ready = slot.process, None, False
         assert process is not None
+        for each in self._slots:
+            if each.borrower is slot:
+                each.borrower = None
+        self._lend()
         try:
             await asyncio.to_thread(process.wait, EXIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -282,6 +414,8 @@ class Workers:
             return False
         self._started.set_exception(StartError(f"{slot.name} ended before it was ready: {ending}"))
         self._stopping.set()
+        for each in self._slots:
+            each.left.set()
         return True
 
     def _on_message(self, slot: Slot, message: ToSupervisor) -> None:
@@ -290,6 +424,8 @@ class Workers:
                 self._on_applied(slot, message)
             case Ready():
                 self._on_ready(slot, message)
+            case Asked():
+                self._on_asked(slot)
             case Closed():
                 self._on_closed(slot, message)
             case Drained():
@@ -310,20 +446,30 @@ class Workers:
         slot.is_ready = True
         self.counters = message.counters
         if self._started is not None and not self._has_started:
-            if all(each.is_ready for each in self._slots):
+            if all(each.is_ready for each in self._slots if not each.left.is_set()):
                 self._started.set_result(None)
-        elif slot.deaths:
+        else:
             told = fields(generation=slot.applied)
-            log.info("%s serves in place of the one that died", slot.name, extra=told)
+            instead = " in place of the one that died" if slot.deaths else ""
+            log.info("%s serves%s", slot.name, instead, extra=told)
+        self._take_back(slot)
+        self._lend()
         self._feed(slot)
+
+    def _on_asked(self, slot: Slot) -> None:
+        """Tell a worker that got a SIGTERM of its own how to end."""
+        if self._stopping.is_set():
+            slot.send(self._last_word)
+        elif not slot.is_leaving:
+            log.warning("%s was told to end by somebody else", slot.name)
+            self._let_go(slot)
 
     def _on_closed(self, slot: Slot, message: Closed) -> None:
         """Close a socket on which nobody accepts any more, so that new clients are refused at once."""
         if self._stopping.is_set():
-            listener = self._listeners[message.entry_point][slot.number]
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
+            for each in self._slots:
+                if each is slot or each.borrower is slot:
+                    self._listeners[message.entry_point].refuse(each.number)
 
     # -- configurations --------------------------------------------------------------------------------------
 
@@ -331,7 +477,7 @@ class Workers:
         """Send the newest configuration to a worker that has done with another."""
         if slot.is_idle and slot.applied != self._newest[0]:
             self._send_newest(slot)
-        elif all(each.is_idle for each in self._slots):
+        elif all(each.is_idle for each in self._slots if each.pipe is not None):
             self._frames.clear()  # a large configuration is not kept twice; a successor's is made anew
 
     def _send_newest(self, slot: Slot) -> None:

@@ -1,8 +1,9 @@
 """A stand-in for a worker: speaks the pipe and does what the names of the routers say. Started as a program.
 
 A router called `die` ends it with status 3 before it reports, `wait-<path>` makes it wait until that file
-exists, `break` makes it report that the configuration cannot be built. What it is sent is noted in the file
-named by the environment variable NOTES: slot, pid, kind of message, and of a configuration its routers.
+exists, `break` makes it report that the configuration cannot be built, `ask-<path>` makes worker 2 ask to end
+unless that file exists, and make it. What it is sent is noted in the file named by the environment variable
+NOTES: slot, pid, kind of message, and of a configuration its routers.
 """
 
 import os
@@ -16,16 +17,19 @@ from fastproxy.config.dynamic import Configuration
 from fastproxy.pipe import (
     Abort,
     Applied,
+    Asked,
     Change,
     Closed,
     Drain,
     Drained,
     Frames,
+    Lend,
     Message,
     Ready,
     Reopen,
     Setup,
     State,
+    TakeBack,
     ToWorker,
     Trouble,
     frame,
@@ -71,8 +75,12 @@ class StandIn:
                 self.apply("change", message.generation, delta.apply(self.configuration, message.delta))
             case Reopen():
                 self.note("reopen")
+            case Lend():
+                self.note("lent", message.slot, *message.entry_points)
+            case TakeBack():
+                self.note("back", message.slot)
             case Drain():
-                self.note("drain")
+                self.note("drain", *message.handed_over)
                 for name in self.setup.listeners:
                     self.send(Closed(name))
                 self.send(Drained(aborted=2))
@@ -97,6 +105,11 @@ class StandIn:
         if not self.is_ready:
             self.is_ready = True
             self.send(Ready(counters=("requests",)))
+        for name in routers:
+            path = name.removeprefix("ask-")
+            if name != path and self.setup.slot == 1 and not os.path.exists(path):
+                open(path, "w").close()
+                self.send(Asked())
 
 
 if __name__ == "__main__":

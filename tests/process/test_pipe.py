@@ -1,6 +1,7 @@
 """The pipe between supervisor and worker: every message comes out as it went in, however it was cut."""
 
 import asyncio
+import os
 import socket
 
 import msgspec
@@ -16,16 +17,19 @@ from fastproxy.config.static import EntryPoint, StaticConfiguration
 from fastproxy.pipe import (
     Abort,
     Applied,
+    Asked,
     Change,
     Closed,
     Drain,
     Drained,
     Frames,
+    Lend,
     Pipe,
     Ready,
     Reopen,
     Setup,
     State,
+    TakeBack,
     ToSupervisor,
     ToWorker,
     Trouble,
@@ -44,13 +48,17 @@ TO_WORKER = [
     Setup(3, STATIC, {"web": 7}, 8),
     State(1, configuration("a", "b")),
     Change(2, CHANGE),
+    Lend(2, ("web", "api")),
+    TakeBack(2),
     Drain(),
+    Drain(("web",)),
     Abort(),
     Reopen(),
 ]
 TO_SUPERVISOR = [
     Applied(2, 1.5, 1, 2, 3, 1, (Trouble("router", "a@file", "no service"),), (), ""),
     Ready(("requests", "2xx")),
+    Asked(),
     Closed("web"),
     Drained(3),
 ]
@@ -83,9 +91,8 @@ def run(request):
 
 async def connected(on_message, on_end):
     ours, theirs = socket.socketpair()
-    ours.setblocking(False)
     pipe = Pipe(ToSupervisor, on_message, on_end)
-    await asyncio.get_running_loop().create_unix_connection(lambda: pipe, sock=ours)
+    pipe.start(ours)
     return pipe, theirs
 
 
@@ -107,7 +114,6 @@ def test_what_makes_no_sense_ends_the_pipe(run):
     async def play():
         ended, got = asyncio.Event(), []
         _, other = await connected(got.append, ended.set)
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         other.sendall(b"\x02\0\0\0\xc1\xc1" + frame(Closed("web")))
         await ended.wait()
         assert got == []
@@ -131,5 +137,59 @@ def test_what_was_sent_before_the_close_arrives(run):
         assert got == [big]
         await ended.wait()
         other.close()
+
+    run(play())
+
+
+def test_descriptors_come_with_their_message(run):
+    """Also behind a message that the kernel did not take at once."""
+
+    async def play():
+        ours, theirs = socket.socketpair()
+        all_came, taken = asyncio.Event(), {}
+
+        def on_message(message):
+            if isinstance(message, Lend):
+                taken[message.slot] = receiver.descriptors(len(message.entry_points))
+                if len(taken) == 2:
+                    all_came.set()
+
+        receiver = Pipe(ToWorker, on_message, lambda: None)
+        sender = Pipe(ToSupervisor, lambda message: None, lambda: None)
+        sender.start(ours)
+        receiver.start(theirs)
+        ends = [os.pipe() for _ in range(3)]
+        readers, writers = zip(*ends, strict=True)
+        sender.send(State(1, configuration(*(f"router-{number}@file" for number in range(20_000)))))
+        sender.send(Lend(1, ("web", "api")), writers[:2])
+        sender.send(Reopen())
+        sender.send(Lend(2, ("web",)), writers[2:])
+        await all_came.wait()
+        for letter, descriptor in zip(b"abc", taken[1] + taken[2], strict=True):
+            assert not os.get_inheritable(descriptor)
+            os.write(descriptor, bytes([letter]))
+        assert [os.read(each, 1) for each in readers] == [b"a", b"b", b"c"]
+        for each in (*readers, *writers, *taken[1], *taken[2]):
+            os.close(each)
+        receiver.close()
+        sender.close()
+
+    run(play())
+
+
+def test_descriptors_that_nobody_took_are_closed_with_the_pipe(run):
+    async def play():
+        ours, theirs = socket.socketpair()
+        ended, here = asyncio.Event(), asyncio.Event()
+        receiver = Pipe(ToWorker, lambda message: here.set(), ended.set)
+        receiver.start(theirs)
+        reader, writer = os.pipe()
+        socket.send_fds(ours, [frame(Lend(1, ("web",)))], [writer])
+        os.close(writer)
+        await here.wait()
+        ours.close()
+        await ended.wait()
+        assert os.read(reader, 1) == b""  # nobody has the other end any more
+        os.close(reader)
 
     run(play())

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from fastproxy.config.http import HttpConfiguration
 from fastproxy.config.static import EntryPoint, StaticConfiguration
 from fastproxy.shared import Shared
 from fastproxy.sockets import bind_all, close_all
-from fastproxy.workers import Delays, StartError, Workers
+from fastproxy.workers import Delays, Refused, StartError, Workers
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).parent / "stand_in.py"))
 
@@ -51,7 +52,9 @@ class Logged:
         self.caplog = caplog
 
     def lines(self, part):
-        return [record.getMessage() for record in self.caplog.records if part in record.getMessage()]
+        """Return the lines in which something stands, a text or a pattern."""
+        lines = [record.getMessage() for record in self.caplog.records]
+        return [line for line in lines if part in line or re.search(part, line)]
 
     async def until(self, part, count=1):
         while len(self.lines(part)) < count:
@@ -77,15 +80,14 @@ async def workers(notes):
     with contextlib.ExitStack() as stack:
         made = []
 
-        def make(slots=2, **static):
+        def make(slots=2, most=0, sockets=0, **static):
             points = {"web": EntryPoint(address="127.0.0.1:0")}
-            listeners = bind_all(points, slots)
+            listeners = bind_all(points, sockets or slots)
             stack.callback(close_all, listeners)
-            shared = Shared.make(slots)
+            shared = Shared.make(most or slots)
             stack.callback(shared.close)
-            made.append(
-                Workers(StaticConfiguration(entry_points=points, **static), listeners, shared, STAND_IN)
-            )
+            configuration = StaticConfiguration(entry_points=points, **static)
+            made.append(Workers(configuration, listeners, shared, STAND_IN, slots))
             made[-1].sockets = listeners["web"]
             return made[-1]
 
@@ -255,6 +257,121 @@ async def test_a_worker_starts_with_signals_blocked_and_keeps_its_own(workers, n
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     await workers(1).start(routers())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+# --- sockets of others, one more, one fewer -----------------------------------------------------------------
+
+
+async def test_sockets_of_a_dead_worker_are_lent_until_its_successor_is_ready(workers, notes, logged):
+    made = workers(2)
+    await made.start(routers())
+    victim, other = (next(pid for slot, pid, *_ in notes.lines("state") if slot == each) for each in (1, 0))
+    os.kill(victim, signal.SIGKILL)
+    assert await notes.until("lent", 1) == [[0, other, "lent", "1", "web"]]
+    assert await notes.until("back", 1) == [[0, other, "back", "1"]]
+    assert len(logged.lines("in place of the one that died")) == 1
+
+
+async def test_what_was_lent_to_a_worker_that_dies_is_lent_anew(workers, notes, logged, monkeypatch):
+    monkeypatch.setattr(Delays, "after", lambda self, lived: 60.0)
+    made = workers(3)
+    await made.start(routers())
+    pids = {slot: pid for slot, pid, *_ in notes.lines("state")}
+    os.kill(pids[2], signal.SIGKILL)
+    ((borrower, *_, lent, _),) = await notes.until("lent", 1)
+    assert lent == "2"
+    os.kill(pids[borrower], signal.SIGKILL)
+    last = ({0, 1} - {borrower}).pop()
+    lines = (await notes.until("lent", 3))[1:]
+    assert {(slot, number) for slot, _, _, number, _ in lines} == {(last, str(borrower)), (last, "2")}
+
+
+async def test_a_worker_more_gets_what_is_newest_and_is_told_of(workers, notes, logged):
+    made = workers(1, most=2)
+    await made.start(routers("a"))
+    made.apply(routers("a", "b"))
+    await logged.until("configuration serves", 2)
+    assert made.add() == "worker 2"
+    assert made.count == 2
+    await logged.until("worker 2 .* serves")
+    assert notes.lines("state")[-1][2:] == ["state", "2", "a", "b"]
+    assert notes.lines("lent")[0][2:] == ["lent", "1", "web"]  # until it is ready
+    assert notes.lines("back")[0][2:] == ["back", "1"]
+    assert len(made.sockets) == 2
+    made.apply(routers("c"))
+    assert len(await notes.until("change", 3)) == 3
+    with pytest.raises(Refused, match="room for 2 workers"):
+        made.add()
+
+
+async def test_a_worker_fewer_hands_its_sockets_over_and_nobody_follows(workers, notes, logged):
+    made = workers(2, most=3)
+    await made.start(routers())
+    assert made.remove().startswith("worker 2 ")
+    ((slot, _, *rest),) = await notes.until("drain", 1)
+    assert (slot, rest) == (1, ["drain", "web"])
+    ((slot, _, *rest),) = await notes.until("lent", 1)
+    assert (slot, rest) == (0, ["lent", "1", "web"])
+    assert made.count == 1
+    assert made.sockets[1].fileno() != -1
+    with pytest.raises(Refused, match="one worker only"):
+        made.remove()
+    made.apply(routers("a"))
+    await logged.until("configuration serves", 2)
+    # Its place is the first to be filled again.
+    while not made._slots[1].is_free:
+        await asyncio.sleep(0.002)
+    assert made.add() == "worker 2"
+    await notes.until("back", 1)
+    assert logged.lines("died") == []
+
+
+async def test_a_place_whose_worker_has_not_ended_yet_is_not_given_away(workers, notes, tmp_path):
+    made = workers(2, most=3)
+    await made.start(routers())
+    made.apply(routers(f"wait-{tmp_path / 'gate'}"))
+    await notes.until("change", 2)
+    made.remove()
+    assert made.add() == "worker 3"
+    (tmp_path / "gate").touch()
+
+
+async def test_a_worker_that_dies_again_and_again_can_be_left_out(workers, logged, notes, monkeypatch):
+    monkeypatch.setattr(Delays, "after", lambda self, lived: 60.0)
+    made = workers(2)
+    await made.start(routers())
+    os.kill(next(pid for slot, pid, *_ in notes.lines("state") if slot == 1), signal.SIGKILL)
+    await logged.until("died:")
+    made.remove()
+    async with asyncio.timeout(5):
+        while not made._slots[1].is_free:
+            await asyncio.sleep(0.002)
+
+
+async def test_neither_more_nor_fewer_before_the_start(workers):
+    made = workers(2, most=3)
+    for change in (made.add, made.remove):
+        with pytest.raises(Refused):
+            change()
+
+
+async def test_sockets_without_a_worker_are_lent_at_the_start(workers, notes):
+    """As when the program that went before had more workers."""
+    made = workers(1, most=3, sockets=3)
+    await made.start(routers())
+    assert {number for _, _, _, number, _ in await notes.until("lent", 2)} == {"1", "2"}
+    assert made.count == 1
+
+
+async def test_a_worker_that_is_told_to_end_leaves_its_sockets_to_others(workers, notes, logged, tmp_path):
+    made = workers(2)
+    await made.start(routers())
+    made.apply(routers(f"ask-{tmp_path / 'asked'}"))
+    ((slot, _, *rest),) = await notes.until("drain", 1)
+    assert (slot, rest) == (1, ["drain", "web"])
+    ((slot, *_),) = await notes.until("lent", 1)
+    assert slot == 0
+    await logged.until("in place of the one that died")
 
 
 def test_delays():
