@@ -42,7 +42,7 @@ rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 
 plugins.api plugins.load
 providers.base providers.file
-observe.log observe.accesslog observe.metrics
+observe.log observe.unrouted observe.accesslog observe.metrics
 loops shared sockets pipe listeners control
 
 middlewares watcher conflicts

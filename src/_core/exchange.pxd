@@ -7,7 +7,7 @@ from .message cimport Request, Response
 from .port cimport Engine, Peer, Receiver
 from .snapshot cimport Snapshot, Switch
 from .step cimport Pipeline, Step
-from .table cimport Route
+from .table cimport Route, Table
 from .tally cimport Tally
 from .target cimport Target
 from .upstream cimport Upstream
@@ -34,6 +34,7 @@ cdef class Entry:
     cdef readonly Switch switch
     cdef readonly Forwarding forwarding
     cdef readonly Tally tally
+    cdef public object on_unrouted     # called with (name, request, table) of a 404; None: nobody wants to know
     cdef tuple denied                  # escapes refused inside routers: b"%2F", ...; empty: none
 
 
@@ -91,6 +92,7 @@ cdef class Exchange(Receiver):
     cdef void end(self) noexcept
     cdef void note(self, str what, object error) noexcept
     cdef void tell_failed(self, Step step, object error) noexcept
+    cdef void tell_unrouted(self, Table table) noexcept
     cdef bint has_denied_escape(self) noexcept
     cdef void take_answer(self, Step step) noexcept
     cdef void fault(self, Step step, object error) noexcept

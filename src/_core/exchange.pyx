@@ -30,7 +30,6 @@ from .port cimport Connection
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
 from .step cimport ANSWER, PARK, Step, Verdict
-from .table cimport Table
 from .tally cimport (
     C_1XX, C_2XX, C_3XX, C_4XX, C_5XX, C_BYTES_IN, C_BYTES_OUT, C_DIALLED, C_GONE, C_REQUESTS, C_RETRIED,
     Count, count, count_more,
@@ -87,6 +86,8 @@ cdef class Exchange(Receiver):
             self.refuse(500, b"Internal Server Error\n", True)
             return
         if self.route is None:
+            if entry.on_unrouted is not None:
+                self.tell_unrouted(table)
             self.refuse(404, b"404 page not found\n", True)
             return
         if len(entry.denied) and self.has_denied_escape():
@@ -706,6 +707,13 @@ cdef class Exchange(Receiver):
                 log.error("%s (client %s): %r", what, who, error, exc_info=error)
         except Exception:
             pass       # a log that fails must not take the request with it
+
+    cdef void tell_unrouted(self, Table table) noexcept:
+        """Tell whoever wants to know, at debug level, that no router takes the request."""
+        try:
+            self.entry.on_unrouted(self.entry.name, self.request, table)
+        except Exception as error:
+            self.note("telling of a request without a router failed", error)
 
     cdef void tell_failed(self, Step step, object error) noexcept:
         """A step raised. What it raised is its own, so that no kind of error is taken for a client's."""

@@ -64,3 +64,4 @@ cdef class Index:
 
     cdef PyObject* find(self, uint64_t hash) noexcept nogil
     cdef Index updated(self, dict changes)
+    cdef list some(self, Py_ssize_t most)

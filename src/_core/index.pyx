@@ -97,6 +97,16 @@ cdef class Index:
         out.pages = tuple(pages)
         return laid_out(out) if out.count > MANY * len(pages) else out
 
+    cdef list some(self, Py_ssize_t most):
+        """Return objects of the index in no order, all of them if they are not more than *most*."""
+        cdef list out = []
+        cdef Page page
+        for page in self.pages:
+            if len(out) >= most:
+                break
+            out.extend(page.values[:most - len(out)])
+        return out
+
     def __len__(self):
         return self.count
 

@@ -161,8 +161,60 @@ cdef class Table:
         """Return the route of the request or None: for tests and tools; an exchange calls `find`."""
         return self.find(request)
 
+    def near(self, Request request not None, Py_ssize_t most):
+        """Return at most *most* routes that may have been meant: those under the host first, then those under
+        none, then others. All of them if there are no more. For logs; costs what *most* says."""
+        cdef dict out = {}
+        cdef Span host = request.host
+        cdef Py_ssize_t dot = find_byte(host, 46)
+        if host.size:
+            gather(self.exact.find(hash_of(host)), request, most, out)
+        if dot >= 0:
+            gather(self.below.find(hash_of(span_of(host.at + dot, host.size - dot))), request, most, out)
+        if self.anywhere is not None:
+            gather(<PyObject*>self.anywhere, request, most, out)
+        for group in (*self.exact.some(most), *self.below.some(most)):
+            gather(<PyObject*>group, request, most, out)
+        return list(out)
+
     def __len__(self):
         return self.count
+
+
+# -- looking around --------------------------------------------------------------------------------------
+
+
+cdef int gather(PyObject* group, Request request, Py_ssize_t most, dict out) except -1:
+    """Add routes of a group, or of none, to `out`, until it has *most*."""
+    cdef Py_ssize_t left = most - len(out)
+    if group is NULL or left <= 0:
+        return 0
+    if Py_TYPE(group) is <PyTypeObject*>Route:
+        out[<object>group] = None
+    elif Py_TYPE(group) is <PyTypeObject*>Run:
+        out.update(dict.fromkeys((<Run>group).routes[:left]))
+    else:
+        gather_shelf(<Shelf>group, request, most, out)
+    return 0
+
+
+cdef int gather_shelf(Shelf shelf, Request request, Py_ssize_t most, dict out) except -1:
+    """First what is filed under the path and its prefixes, then what is under none, then the others."""
+    cdef Span path = request.routing_path
+    cdef uint64_t state = NOTHING_YET
+    cdef Py_ssize_t seen = 0, i
+    gather(shelf.exact.find(hash_of(path)), request, most, out)
+    for i in range(shelf.step_count):
+        if <Py_ssize_t>shelf.steps[i] > path.size:
+            break
+        state = hash_on(state, path.at + seen, shelf.steps[i] - seen)
+        seen = shelf.steps[i]
+        gather(shelf.below.find(stirred(state)), request, most, out)
+    if shelf.rest is not None:
+        gather(<PyObject*>shelf.rest, request, most, out)
+    for group in (*shelf.exact.some(most), *shelf.below.some(most)):
+        gather(<PyObject*>group, request, most, out)
+    return 0
 
 
 # -- changing --------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .conflicts import Conflicts
 from .errors import ConfigError, Problem, errors_of
 from .internals import Internals
 from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
+from .observe import unrouted
 from .providers.file import FileProvider
 from .sockets import Listeners, bind_all, close_all
 from .switcher import Applied, Switcher, tell
@@ -94,7 +95,9 @@ class Proxy:
         self._switcher = Switcher(self.static)
         self._internals = Internals(self.static, lambda: self.runtime)
         await self._internals.start()
-        self._listeners = listeners_of(self.static, self._sockets, self._switcher.switch, self._block)
+        self._listeners = listeners_of(
+            self.static, self._sockets, self._switcher.switch, self._block, on_unrouted=unrouted.hook()
+        )
         await self._apply(first)
         for listener in self._listeners.values():
             await listener.start()

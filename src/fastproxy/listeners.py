@@ -280,11 +280,13 @@ def listeners_of(
     switch: Switch,
     counters: Any,
     in_flight: InFlight | None = None,
+    on_unrouted: Callable[..., None] | None = None,
 ) -> dict[str, Listener]:
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
     sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
-    None. in_flight: what all workers count; None: there is only this one.
+    None. in_flight: what all workers count; None: there is only this one. on_unrouted: called with the name
+    of the entry point, the request and its table when no router takes one.
     """
     tally = Tally() if counters is None else Tally(counters)
     made = _listeners(static, sockets, switch, tally)
@@ -298,6 +300,7 @@ def listeners_of(
             entry.limit(counts, CONNECTIONS + 1 + entry.index, CONNECTIONS, here, in_all)
     for entry in entries:
         entry.stand_beside(entries)
+        entry.on_unrouted = on_unrouted
     return made
 
 

@@ -20,6 +20,7 @@ from .build.draft import Failure
 from .build.runtime import NOUNS, ROUTERS
 from .listeners import COUNTERS, Listener, in_flight_of, limit_descriptors, listeners_of
 from .observe import log as process_log
+from .observe import unrouted
 from .pipe import (
     Abort,
     Applied,
@@ -127,7 +128,9 @@ class Worker:
             counters.cast("q")[COUNTERS.index(gauge)] = 0
         given = {name: [each] for name, each in sockets.items()}
         in_flight = in_flight_of(shared.in_flight(), CELLS, shared.slots, setup.slot)
-        self._listeners = listeners_of(setup.static, given, self._switcher.switch, counters, in_flight)
+        self._listeners = listeners_of(
+            setup.static, given, self._switcher.switch, counters, in_flight, unrouted.hook()
+        )
         self._work.append(asyncio.create_task(self._apply_all()))
 
     # -- sockets of others -----------------------------------------------------------------------------------

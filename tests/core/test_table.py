@@ -244,3 +244,45 @@ def test_growing_by_one_a_thousand_times_and_shrinking_again():
         table.match(get(f"h{number}.example")) is (routes[number] if number % 2 else None)
         for number in range(1000)
     )
+
+
+# -- looking around --------------------------------------------------------------------------------------
+
+
+def near(table, most, *asked):
+    return [one.name for one in table.near(get(*asked), most)]
+
+
+def test_all_routes_are_near_when_there_are_few():
+    rules = ("Host(`a`)", "Host(`*.b`)", "Path(`/x`)", "Host(`c`) || Host(`d`)", "Method(`GET`)")
+    routes = [route(f"r{number}", rule) for number, rule in enumerate(rules)]
+    assert sorted(near(Table(routes), 5, "nowhere", "/")) == ["r0", "r1", "r2", "r3", "r4"]
+    assert near(Table(), 5) == []
+    assert near(Table(routes), 0) == []
+
+
+def test_those_of_the_host_are_the_nearest():
+    table = Table(
+        [route(f"h{number}", f"Host(`h{number}`) && Path(`/x`)") for number in range(1000)]
+        + [route("wild", "Host(`*.b`) && Path(`/x`)"), route("any", "Path(`/x`)")]
+    )
+    assert near(table, 2, "h7", "/y") == ["h7", "any"]
+    assert near(table, 2, "a.b", "/y") == ["wild", "any"]
+    assert len(near(table, 64, "h7", "/y")) == 64
+    assert len(near(table, 5000, "h7", "/y")) == 1002
+
+
+def test_those_of_the_path_are_the_nearest_of_a_crowd():
+    routes = [route(f"p{number}", f"Host(`a`) && PathPrefix(`/{number}/`)") for number in range(1000)]
+    routes += [route("exact", "Host(`a`) && Path(`/77/x`)"), route("host", "Host(`a`)")]
+    table = Table(routes)
+    assert near(table, 3, "a", "/77/x") == ["exact", "p77", "host"]
+    assert len(near(table, 64, "a", "/nowhere")) == 64
+    assert len(set(near(table, 5000, "a", "/nowhere"))) == 1002
+
+
+def test_a_route_with_many_keys_is_named_once():
+    hosts = " || ".join(f"Host(`h{number}`)" for number in range(500))
+    table = Table([route("many", hosts), route("other", "Host(`x`)")])
+    assert sorted(near(table, 64, "nowhere")) in (["many"], ["many", "other"])
+    assert near(table, 64, "x")[0] == "other"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -253,7 +252,7 @@ _WEIGHTS = {"host": 3.0, "wildcard": 3.0, "host_regexp": 3.0, "path": 2.0, "pref
 
 
 def _likeness(test: Test, asked: Asked) -> float:
-    """Return how much alike what was asked for and what was wanted are, 0 to 1; 0 also where only a bit."""
+    """Return how much of a text begins and ends as what was wanted, 0 to 1; 0 also where it is only a bit."""
     if test[0] == "host":
         wanted, found = test[1], asked.host
     elif test[0] == "path":
@@ -262,8 +261,17 @@ def _likeness(test: Test, asked: Asked) -> float:
         wanted, found = test[1], asked.path[: len(test[1])]
     else:
         return 0.0
-    ratio = SequenceMatcher(None, wanted[:SHOWN], found[:SHOWN], autojunk=False).ratio() if found else 0.0
+    wanted, found = wanted[:SHOWN], found[:SHOWN]
+    begin = _common(wanted, found)
+    end = _common(wanted[begin:][::-1], found[begin:][::-1])
+    ratio = (begin + end) / max(len(wanted), len(found), 1)
     return ratio if ratio >= ALIKE[test[0]] else 0.0
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """Return how many bytes two texts have in common at their beginning."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(a), len(b)))
 
 
 # -- words -----------------------------------------------------------------------------------------------
