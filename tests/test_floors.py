@@ -43,10 +43,10 @@ rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.unrouted observe.accesslog observe.metrics
-loops shared sockets pipe listeners control
+loops shared sockets systemd pipe listeners control
 
 middlewares watcher conflicts
-reloads workers
+reloads workers upgrade
 
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
 build.services build.certificates build.routers build.draft build.snapshot build.trial

@@ -62,6 +62,9 @@ def read(flags: Sequence[str]) -> StaticReading | None:
         return load_static(flags)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        from .upgrade import tell_predecessor
+
+        tell_predecessor(str(error))
         return None
 
 

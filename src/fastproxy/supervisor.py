@@ -36,8 +36,10 @@ from .providers.file import FileProvider
 from .serving import Serving, Told
 from .shared import Shared
 from .sockets import BindError, Listeners, bind_all, close_all, shown_address
+from .systemd import give_signs_of_life, given_sockets, notify, reloading
+from .upgrade import Predecessor, UpgradeError, start_successor, tell_predecessor
 from .watcher import Watcher
-from .workers import Refused, StartError, Workers
+from .workers import SIGNALS, Refused, StartError, Workers
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ def run_daemon(reading: StaticReading) -> int:
         provider = FileProvider(static.providers.file)
         found = provider.read()
         if found.configuration is None:
-            print(ConfigError(found.problems), file=sys.stderr)
+            error = ConfigError(found.problems)
+            print(error, file=sys.stderr)
+            tell_predecessor(str(error))
             return 1
         providers.append(provider)
         first[provider.name] = found.configuration
@@ -85,9 +89,30 @@ def _run(
 ) -> int:
     _fill_standard_descriptors()
     try:
+        predecessor = Predecessor.of_environment()
+    except (UpgradeError, OSError, ValueError, KeyError, TypeError) as error:
+        return _failed(f"nothing can be taken over: {error}")
+    try:
+        return _run_after(predecessor, static, providers, first, notices)
+    except StartFailed as failure:
+        if predecessor is not None:
+            predecessor.fail(str(failure))
+        return _failed(str(failure), static if failure.has_log else None)
+
+
+def _run_after(
+    predecessor: Predecessor | None,
+    static: StaticConfiguration,
+    providers: Sequence[Provider],
+    first: Mapping[str, Configuration],
+    notices: Sequence[str],
+) -> int:
+    """Run on the sockets that another program or systemd gives, and those that are bound. StartFailed."""
+    try:
         process_log.start(static.log, patience=LOG_PATIENCE)
     except OSError as error:
-        return _failed(f"log.filePath: cannot write {static.log.file_path}: {_reason(error)}")
+        reason = f"log.filePath: cannot write {static.log.file_path}: {_reason(error)}"
+        raise StartFailed(reason, has_log=False) from None
     slots = static.core.workers or usable_cores()
     told = fields(
         version=version("fastproxy"),
@@ -100,11 +125,15 @@ def _run(
     for notice in notices:
         log.info(notice)
     try:
-        listeners = bind_all(static.entry_points, slots)
-        shared = Shared.make(most_workers(slots))
+        given = predecessor.given if predecessor is not None else given_sockets(static.entry_points)
+        listeners = bind_all(static.entry_points, slots, given)
+        shared = Shared.make(most_workers(max(slots, *map(len, listeners.values()))))
     except (BindError, OSError) as error:
-        return _failed(str(error), static)
-    supervisor = Supervisor(static, listeners, shared, providers, first, slots)
+        raise StartFailed(str(error)) from None
+    if predecessor is not None:
+        log.info("it is to take over from process %d", predecessor.pid)
+        predecessor.forget(listeners.values())
+    supervisor = Supervisor(static, listeners, shared, providers, first, slots, predecessor)
     try:
         return loops.run(supervisor.run())
     finally:
@@ -145,6 +174,15 @@ def most_workers(count: int) -> int:
     return max(count, MOST_WORKERS, 4 * usable_cores())
 
 
+class StartFailed(Exception):
+    """There is no start. The message says why."""
+
+    def __init__(self, message: str, *, has_log: bool = True) -> None:
+        """has_log: whether the log can tell it too."""
+        super().__init__(message)
+        self.has_log = has_log
+
+
 def _failed(message: str, static: StaticConfiguration | None = None) -> int:
     """Tell why there is no start, on standard error, and in the log too if that is a file."""
     print(f"fastproxy: {message}", file=sys.stderr)
@@ -168,10 +206,11 @@ class Supervisor:
         providers: Sequence[Provider],
         first: Mapping[str, Configuration],
         workers: int,
+        predecessor: Predecessor | None = None,
     ) -> None:
         """listeners, shared: stay the caller's. first: what each provider says at the start.
 
-        workers: how many to start.
+        workers: how many to start. predecessor: whose sockets are among the listeners.
         """
         self._static = static
         self._listeners = listeners
@@ -187,6 +226,16 @@ class Supervisor:
         self._configuration = Configuration()
         self._asked_to_stop = asyncio.Event()
         self._aborting: asyncio.Future[None] | None = None
+        self._predecessor = predecessor
+        self._upgrading: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
+        self._is_ready = False
+        self._handed_over: Sequence[str] = ()
+        """Entry points on whose sockets another program accepts when this one ends."""
+
+        if predecessor is not None:
+            kept = {id(each) for each in predecessor.given.values()}
+            self._handed_over = [name for name, each in listeners.items() if id(each) in kept]
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain. Returns the exit status."""
@@ -217,13 +266,17 @@ class Supervisor:
             log.warning("%s", warning)
         self._configuration = merged.configuration
         await self._workers.start(merged.configuration)
+        if self._predecessor is not None:
+            await self._take_over(self._predecessor)
         self._tell_ready()
         gc.collect()
         gc.freeze()  # what was read at the start stays; no collection needs to look at it again
         throttle = self._static.providers.providers_throttle_duration / SECOND
         watcher = Watcher(self._merge, self._apply, throttle)
         providing = (_guarded(each.name, each.provide(watcher.publish)) for each in self._providers)
-        await asyncio.gather(_guarded("watcher", watcher.run()), *providing, asyncio.Event().wait())
+        await asyncio.gather(
+            _guarded("watcher", watcher.run()), *providing, give_signs_of_life(), asyncio.Event().wait()
+        )
 
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the providers say, and what is there without them."""
@@ -242,14 +295,30 @@ class Supervisor:
     def _tell_ready(self) -> None:
         for name, sockets in self._listeners.items():
             log.info("entry point %s listens on %s", name, shown_address(sockets[0]))
+        self._is_ready = True
         log.info("fastproxy is ready")
+        notify("READY=1", self._status())
+
+    def _status(self) -> str:
+        count = self._workers.count
+        return f"STATUS={count} worker{'s serve' if count > 1 else ' serves'}"
+
+    async def _take_over(self, predecessor: Predecessor) -> None:
+        """Become the one to whom the sockets belong."""
+        if await predecessor.follow(self._listeners.values()):
+            log.info("process %d has handed over", predecessor.pid)
+        else:
+            log.warning("process %d has gone without a word; its sockets are taken over", predecessor.pid)
+        self._handed_over = ()
+        for sockets in self._listeners.values():
+            sockets.is_kept = sockets.is_one  # systemd has those still
 
     async def _fail(self, error: BaseException) -> int:
         """Tell why the start came to nothing."""
         await self._workers.abort()
         if not isinstance(error, StartError):
             log.error("the start failed", exc_info=error)
-        return _failed(str(error) or repr(error), self._static)
+        raise StartFailed(str(error) or repr(error))
 
     # -- signals and the end ---------------------------------------------------------------------------------
 
@@ -260,7 +329,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
         loop.add_signal_handler(signal.SIGTTIN, self._on_more)
         loop.add_signal_handler(signal.SIGTTOU, self._on_fewer)
-        loop.add_signal_handler(signal.SIGUSR2, log.warning, "SIGUSR2 is not supported yet")
+        loop.add_signal_handler(signal.SIGUSR2, self._on_upgrade)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked by whoever started us to take over
 
     def _on_stop(self, number: signal.Signals) -> None:
         """Drain; at the second signal, end."""
@@ -269,13 +339,18 @@ class Supervisor:
             self._aborting = asyncio.ensure_future(self._workers.abort())
         else:
             log.info("%s: stopping, connections that are open may finish", number.name)
+            notify("STOPPING=1", "STATUS=Connections that are open may finish")
             self._internals.terminate()
             self._asked_to_stop.set()
 
     def _on_reload(self) -> None:
         log.info("SIGHUP: the configuration is read again")
-        for provider in self._providers:
-            provider.reload()
+        notify(*reloading())
+        self._reloading = asyncio.ensure_future(self._reload())
+
+    async def _reload(self) -> None:
+        await asyncio.gather(*(provider.reload() for provider in self._providers))
+        notify("READY=1")
 
     def _on_reopen(self) -> None:
         process_log.reopen()
@@ -289,6 +364,7 @@ class Supervisor:
             log.warning("SIGTTIN: no worker more: %s", refused)
         else:
             log.info("SIGTTIN: %s starts, one of %d", name, self._workers.count)
+            notify(self._status())
 
     def _on_fewer(self) -> None:
         try:
@@ -297,10 +373,45 @@ class Supervisor:
             log.warning("SIGTTOU: no worker fewer: %s", refused)
         else:
             log.info("SIGTTOU: %s ends when its connections have, %d go on", name, self._workers.count)
+            notify(self._status())
+
+    def _on_upgrade(self) -> None:
+        """Start the program anew, and end when it has taken over."""
+        if os.getpid() == 1:
+            log.warning(
+                "SIGUSR2: no upgrade: this is process 1, and with its end everything in its container ends; "
+                "start a new container beside this one"
+            )
+        elif self._upgrading is not None:
+            log.warning("SIGUSR2: no upgrade: one is under way")
+        elif not self._is_ready or self._asked_to_stop.is_set():
+            log.warning("SIGUSR2: no upgrade: this program %s", "stops" if self._is_ready else "still starts")
+        else:
+            log.info("SIGUSR2: this program is started anew, and ends when that serves")
+            self._upgrading = asyncio.create_task(self._upgrade())
+
+    async def _upgrade(self) -> None:
+        try:
+            successor = await start_successor(self._listeners)
+        except UpgradeError as error:
+            log.error("SIGUSR2: the upgrade failed, and this program goes on: %s", error)
+            self._upgrading = None
+            return
+        self._handed_over = tuple(successor.taken)
+        for name in successor.taken:
+            self._listeners[name].is_kept = True
+        notify(f"MAINPID={successor.pid}")
+        successor.go()
+        log.info("process %d has taken over; connections that are open here may finish", successor.pid)
+        self._asked_to_stop.set()
 
     async def _drain(self) -> None:
         """Let the workers finish, and tell what they did in their lives."""
-        await self._workers.drain()
+        if self._upgrading is not None and not self._upgrading.done():
+            self._upgrading.cancel()  # ends the program that was to follow
+            await asyncio.gather(self._workers.drain(), self._upgrading, return_exceptions=True)
+        else:
+            await self._workers.drain(self._handed_over)
         if self._workers.aborted:
             cut = self._workers.aborted
             were = "connection was" if cut == 1 else "connections were"

@@ -406,7 +406,7 @@ class Workers:
             await asyncio.to_thread(process.wait)
         self._shared.forget(slot.number)
         self._tell_reloads()
-        return _ending(process.returncode)
+        return ending_of(process.returncode)
 
     def _gave_up(self, slot: Slot, ending: str) -> bool:
         """Tell whether this end is the end of the whole start."""
@@ -514,7 +514,7 @@ def _nobody(configuration: Configuration, message: Applied) -> None:
 
 def _process(command: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """Start a worker that inherits these descriptors; the first is its end of the pipe."""
-    with _blocked_signals():
+    with blocked_signals():
         return subprocess.Popen(
             (*command, str(descriptors[0])),
             stdin=subprocess.DEVNULL,
@@ -524,7 +524,8 @@ def _process(command: Sequence[str], descriptors: tuple[int, ...]) -> subprocess
 
 
 @contextlib.contextmanager
-def _blocked_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
+    """Let what is started meanwhile have our signals blocked, until it has said what they mean to it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -537,7 +538,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
-def _ending(status: int) -> str:
+def ending_of(status: int) -> str:
     """Say how a process ended."""
     if status >= 0:
         return f"exit status {status}"

@@ -75,11 +75,12 @@ class Backend:
 class Fastproxy:
     """One `fastproxy` with its workers."""
 
-    def __init__(self, arguments, folder):
+    def __init__(self, arguments, folder, *, before=(), module=("-m", "fastproxy"), **environment):
+        """before: what runs the interpreter. module: what that runs."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastproxy", *arguments],
+            [*before, sys.executable, *module, *arguments],
             cwd=folder,
-            env={**os.environ, "HOME": str(folder)},
+            env={**os.environ, "HOME": str(folder), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -116,9 +117,10 @@ class Fastproxy:
         self.port = int(self.until(r"entry point web listens on .*:(\d+)")[1])
         return self
 
-    def workers(self):
-        """Return the process numbers of the workers that are there now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+    def workers(self, of=None):
+        """Return the process numbers of the workers that are there now. of: of which supervisor."""
+        of = of or self.process.pid
+        children = Path(f"/proc/{of}/task/{of}/children").read_text()
         return [int(pid) for pid in children.split()]
 
     def signal(self, number):
@@ -143,9 +145,8 @@ class Fastproxy:
 
     def close(self):
         """End what is left of it."""
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # also those that it has handed over to
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         self.process.stdout.close()

@@ -295,8 +295,8 @@ async def test_a_worker_more_gets_what_is_newest_and_is_told_of(workers, notes, 
     assert made.count == 2
     await logged.until("worker 2 .* serves")
     assert notes.lines("state")[-1][2:] == ["state", "2", "a", "b"]
-    assert notes.lines("lent")[0][2:] == ["lent", "1", "web"]  # until it is ready
-    assert notes.lines("back")[0][2:] == ["back", "1"]
+    assert (await notes.until("lent", 1))[0][2:] == ["lent", "1", "web"]  # until it is ready
+    assert (await notes.until("back", 1))[0][2:] == ["back", "1"]
     assert len(made.sockets) == 2
     made.apply(routers("c"))
     assert len(await notes.until("change", 3)) == 3

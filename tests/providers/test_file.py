@@ -246,7 +246,7 @@ async def test_a_bad_document_keeps_the_last_and_is_told_once(here, provided, ca
     assert await provider.next() == {"r": "A"}
     for text in ("http:\n  routers: [\n", "# still\nhttp:\n  routers: [\n"):
         replace(file, text)
-        provider.provider.reload()
+        await provider.provider.reload()
         while not caplog.records:
             await asyncio.sleep(0.01)
     replace(file, router("B") + "    broken: {rule: R}\n")
@@ -268,5 +268,6 @@ async def test_without_watch_only_reload_reads(here, provided):
     replace(file, router("B"))
     await asyncio.sleep(0.3)
     assert provider.published() == 0
-    provider.provider.reload()
+    await provider.provider.reload()
+    assert provider.published() == 1
     assert await provider.next() == {"r": "B"}

@@ -22,6 +22,6 @@ class Provider(ABC):
         What goes wrong is logged and tried again; it raises nothing but CancelledError.
         """
 
-    def reload(self) -> None:
-        """Read again now, whatever is watched (SIGHUP). To be called on the event loop's thread."""
+    async def reload(self) -> None:
+        """Read again now, whatever is watched (SIGHUP), and return when that is done and published."""
         return

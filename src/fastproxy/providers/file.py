@@ -68,6 +68,7 @@ class FileProvider(Provider):
         self._seen: Signature = {}
         self._told: set[Told] = set()
         self._wanted = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def place(self) -> str:
@@ -124,17 +125,24 @@ class FileProvider(Provider):
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
+                waiting, self._waiting = self._waiting, []
                 reading = await asyncio.to_thread(self.read)
                 self._tell(reading)
                 if reading.configuration is not None:
                     publish(self.name, reading.configuration)
+                for each in waiting:
+                    if not each.done():
+                        each.set_result(None)
         finally:
             if watching:
                 watching.cancel()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read again now, also where `watch` is false."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
         self._wanted.set()
+        await done
 
     def _tell(self, reading: Reading) -> None:
         """Log the problems that were not there before."""
