@@ -29,6 +29,7 @@ MODULES = (
     "shared",
     "murmur",
     "netset",
+    "proxyline",
     "path",
     "location",
     "field",

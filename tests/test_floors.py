@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase rewrite tally deadline llhttp shared murmur
 
-field head hello proxyline netset index path location pool target
+field head hello netset proxyline index path location pool target
 
 message framing
 
