@@ -25,6 +25,7 @@ cdef class Request:
     cdef Span routing_path             # decoded but for reserved characters; routing_owner or path
     cdef Span query                    # without the question mark; query_owner or head.raw
     cdef bint has_query                # a question mark was there
+    cdef Span protocols                # of a TLS client: what it offers, each behind its length (RFC 7301, 3.1)
     cdef char[256] host_text
     cdef bytes host_owner
     cdef bytes path_owner
@@ -43,6 +44,7 @@ cdef class Request:
     cdef bint no_forwarded_for         # X-Forwarded-For was deleted: the proxy adds none
 
     cdef void clear(self) noexcept
+    cdef void name_connection(self, Span name, Span protocols, Address client) noexcept
     cdef bint refused(self, int status, const char* why) noexcept nogil
     cdef bint prepare(self, bint sanitize, bint encode_semicolons)
     cdef bint read_host(self) noexcept

@@ -23,6 +23,10 @@ class Request:
     answer: Answer | None
     pending: Any
     @staticmethod
+    def of_connection(
+        name: bytes = b"", *, protocols: Iterable[bytes] = (), client: str = "127.0.0.1"
+    ) -> Request: ...
+    @staticmethod
     def of(
         data: bytes,
         *,

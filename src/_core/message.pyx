@@ -72,7 +72,25 @@ cdef class Request:
         self.asks_keep = False
         self.upgrade = span_of(NULL, 0)
         self.takes_trailers = False
+        self.protocols = span_of(NULL, 0)
         self.over = False
+
+    cdef void name_connection(self, Span name, Span protocols, Address client) noexcept:
+        """Stand for a connection of which no request is known, before the rules of TCP routers.
+
+        name: the server name that TLS asked for, empty when there is none; protocols: what ALPN offers, each
+        behind its length, borrowed until `clear`. A name too long for DNS is none that a rule could mean.
+        """
+        cdef Py_ssize_t i
+        if name.size and name.at[name.size - 1] == 46:
+            name.size -= 1
+        if name.size > HOST_MAX:
+            name.size = 0
+        for i in range(name.size):
+            self.host_text[i] = name.at[i] | 32 if 65 <= name.at[i] <= 90 else name.at[i]
+        self.host = span_of(self.host_text, name.size)
+        self.protocols = protocols
+        self.client = client
 
     cdef int alive(self) except -1:
         if self.over:
@@ -236,6 +254,16 @@ cdef class Request:
         return 0
 
     # -------- for Python: plugins and tests
+
+    @staticmethod
+    def of_connection(bytes name=b"", *, protocols=(), str client="127.0.0.1"):
+        """Make what the rules of TCP routers see of a connection. For tests."""
+        cdef Request request = Request.__new__(Request)
+        cdef bytes offered = b"".join([bytes([len(each)]) + each for each in protocols])
+        cdef bytes text = client.encode()
+        request.path_owner = offered           # keeps it
+        request.name_connection(span_of_bytes(name), span_of_bytes(offered), address_of_text(text, len(text)))
+        return request
 
     @staticmethod
     def of(bytes data not None, *, str client="127.0.0.1", bint is_tls=False, bint sanitize=True,

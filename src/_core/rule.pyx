@@ -25,6 +25,7 @@ cdef enum Kind:
     QUERY
     QUERY_REGEXP
     CLIENT
+    ALPN
 
 cdef enum:
     MATCH = -1                 # jumps out of the program
@@ -39,6 +40,7 @@ KINDS = {
     "always": ALWAYS, "host": HOST, "wildcard": WILDCARD, "host_regexp": HOST_REGEXP, "path": PATH,
     "prefix": PREFIX, "path_regexp": PATH_REGEXP, "method": METHOD, "header": HEADER,
     "header_regexp": HEADER_REGEXP, "query": QUERY, "query_regexp": QUERY_REGEXP, "client": CLIENT,
+    "alpn": ALPN,
 }
 
 
@@ -109,6 +111,20 @@ cdef bint finds_line(const Op* op, Head head) noexcept:
         if found(op, value_of(field)):
             return True
         field = head.find_name(op.name, op.name_size, field)
+    return False
+
+
+cdef bint offers(Span protocols, const char* name, Py_ssize_t size) noexcept nogil:
+    """Say whether a list of protocols, each behind its length (RFC 7301, 3.1), holds one."""
+    cdef Py_ssize_t length
+    while protocols.size:
+        length = <unsigned char>protocols.at[0]
+        if length >= protocols.size:
+            return False
+        if equal(span_of(protocols.at + 1, length), name, size):
+            return True
+        protocols.at += length + 1
+        protocols.size -= length + 1
     return False
 
 
@@ -227,6 +243,8 @@ cdef bint holds_plain(const Op* op, Request request) noexcept nogil:
         return has_line(op, request.head)
     if op.kind == QUERY:
         return has_value(op, request.query)
+    if op.kind == ALPN:
+        return offers(request.protocols, op.text, op.text_size)
     return op.kind == ALWAYS
 
 

@@ -4,7 +4,7 @@ A program is a tuple of tests, the first one first. A test is `(kind, on_true, o
 jump is the index of a later test, or MATCH or MISS. Text is in bytes, patterns are of `fastproxy.regex`:
 
     always      every request
-    host        name                    the canonical host is it
+    host        name                    the canonical host, or the server name of TLS, is it
     wildcard    ".rest"                 the host is one label and this
     host_regexp pattern
     path        text                    the routing path is it
@@ -16,6 +16,7 @@ jump is the index of a later test, or MATCH or MISS. Text is in bytes, patterns 
     query       name, value             after percent-decoding
     query_regexp    name, pattern
     client      network                 as text
+    alpn        protocol                the client offers it
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 from ..regex import Pattern, compile_pattern
 from .keys import Key, Test, keys_of
 from .parse import parse
-from .syntax import And, Matcher, Not, RuleError, Tree, matchers, pushed, shown
+from .syntax import HTTP, And, Language, Matcher, Not, RuleError, Tree, matchers, pushed, shown
 
 MATCH = -1
 MISS = -2
@@ -43,14 +44,14 @@ class Program(NamedTuple):
     """Where the table files the rule; none when it can match nothing."""
 
     hosts: tuple[str, ...]
-    """The names in all Host(), lower case, without repeats: what TLS options and certificates are chosen by.
-    As in Traefik a name counts wherever it stands, also in an alternative and behind `!`."""
+    """The names in all Host() and HostSNI(), lower case, without repeats: what TLS options and certificates
+    are chosen by. As in Traefik a name counts wherever it stands, also in an alternative and behind `!`."""
 
 
-def compile_rule(text: str) -> Program:
+def compile_rule(text: str, language: Language = HTTP) -> Program:
     """Compile the rule of a router. Raises RuleError with the column of the first thing that is wrong."""
     try:
-        return compile_tree(parse(text))
+        return compile_tree(parse(text, language))
     except RuleError as error:
         error.rule = text
         raise
@@ -60,7 +61,7 @@ def compile_tree(tree: Tree) -> Program:
     """Compile a parsed rule. Raises RuleError for a pattern that RE2 refuses and a network that is none."""
     flat = pushed(tree)
     tests = tests_of(flat)
-    hosts = dict.fromkeys(_host(matcher) for matcher in tests if matcher.name == "Host")
+    hosts = dict.fromkeys(_host(matcher) for matcher in tests if matcher.name in ("Host", "HostSNI"))
     return Program(_Emitter(tests).program(flat), keys_of(flat, tests), tuple(hosts))
 
 
@@ -163,6 +164,9 @@ _TESTS: dict[str, Callable[[Matcher], Test]] = {
     "Query": _query_test,
     "QueryRegexp": _query_regexp_test,
     "ClientIP": lambda matcher: ("client", _network(matcher)),
+    "HostSNI": _host_test,
+    "HostSNIRegexp": lambda matcher: ("host_regexp", _pattern(matcher)),
+    "ALPN": lambda matcher: ("alpn", _bytes(matcher.arguments[0])),
 }
 
 

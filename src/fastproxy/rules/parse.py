@@ -15,7 +15,7 @@ import difflib
 import re
 from typing import NamedTuple, NoReturn
 
-from .syntax import MATCHERS, SPELLINGS, And, Matcher, Not, Or, RuleError, Tree, shown
+from .syntax import HTTP, And, Language, Matcher, Not, Or, RuleError, Tree, shown
 
 DEPTH = 100  # parentheses inside each other; a rule of people has three
 
@@ -30,6 +30,9 @@ _WHOLE = re.compile(
       | (?P<operator>\|\||&&|[!(),])""",
     re.VERBOSE | re.DOTALL,
 )
+
+# What Traefik takes for a name in HostSNI.
+_SERVER_NAME = re.compile(r"(\*\.)?[\w.:-]+", re.ASCII)
 
 _ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34}
 _DIGITS = {"x": 2, "u": 4, "U": 8}
@@ -48,14 +51,14 @@ class Token(NamedTuple):
         return ends.get(self.kind, f'"{self.kind}"')
 
 
-def parse(text: str) -> Tree:
+def parse(text: str, language: Language = HTTP) -> Tree:
     """Return the tree of a rule. Raises RuleError with the column of the first thing that is wrong.
 
-    Names, numbers of arguments, hosts and paths are checked here; regular expressions and networks when the
-    tree is compiled.
+    language: the matchers that may stand in it. Names, numbers of arguments, hosts and paths are checked
+    here; regular expressions and networks when the tree is compiled.
     """
     try:
-        return _Parser(tuple(_Lexer(text).tokens())).rule()
+        return _Parser(tuple(_Lexer(text).tokens()), language).rule()
     except RuleError as error:
         error.rule = text
         raise
@@ -168,8 +171,9 @@ class _Lexer:
 
 
 class _Parser:
-    def __init__(self, tokens: tuple[Token, ...]) -> None:
+    def __init__(self, tokens: tuple[Token, ...], language: Language) -> None:
         self.tokens = tokens
+        self.language = language
         self.at = 0
         self.depth = 0
 
@@ -194,7 +198,7 @@ class _Parser:
 
     def rule(self) -> Tree:
         if self.next.kind == "end":
-            raise RuleError("the rule is empty; write one like Host(`example.com`)", 1)
+            raise RuleError(f"the rule is empty; write one like {self.language.example}", 1)
         tree = self.either()
         if self.next.kind == "newline" and self.tokens[self.at + 1].kind == "end":
             self.at += 1
@@ -232,17 +236,18 @@ class _Parser:
 
     def call(self) -> Matcher:
         name = self.next
-        self.expect("name", "a matcher like Host(`example.com`)")
-        if name.value not in SPELLINGS:
-            raise RuleError(f"unsupported function: {name.value}; {_nearest(name.value)}", name.column)
+        self.expect("name", f"a matcher like {self.language.example}")
+        if name.value not in self.language.spellings:
+            nearest = _nearest(name.value, self.language)
+            raise RuleError(f"unsupported function: {name.value}; {nearest}", name.column)
         self.expect("(", f"( after {name.value}")
         arguments = self.arguments(name.value)
         matcher = Matcher(
-            SPELLINGS[name.value],
+            self.language.spellings[name.value],
             tuple(token.value for token in arguments),
             (name.column, *(token.column for token in arguments)),
         )
-        _check(matcher)
+        _check(matcher, self.language)
         return matcher
 
     def arguments(self, name: str) -> list[Token]:
@@ -255,21 +260,21 @@ class _Parser:
         return found
 
 
-def _nearest(name: str) -> str:
-    folded = {known.lower(): known for known in MATCHERS}
+def _nearest(name: str, language: Language) -> str:
+    folded = {known.lower(): known for known in language.matchers}
     if name.lower() in folded:
         return f"the letters' case is not free, write {folded[name.lower()]}"
     close = difflib.get_close_matches(name.lower(), folded, 1)
-    return f"did you mean {folded[close[0]]}?" if close else "known are " + ", ".join(MATCHERS)
+    return f"did you mean {folded[close[0]]}?" if close else "known are " + ", ".join(language.matchers)
 
 
 # -- arguments -------------------------------------------------------------------------------------------
 
 
-def _check(matcher: Matcher) -> None:
-    """Refuse wrong numbers of arguments, empty ones, hosts that are not ASCII and paths without a slash."""
+def _check(matcher: Matcher, language: Language) -> None:
+    """Refuse wrong numbers of arguments, empty ones, names that are none and paths without a slash."""
     name, arguments, columns = matcher.name, matcher.arguments, matcher.columns
-    allowed = MATCHERS[name]
+    allowed = language.matchers[name]
     if len(arguments) not in allowed:
         wanted = " or ".join(map(str, allowed))
         raise RuleError(
@@ -278,8 +283,18 @@ def _check(matcher: Matcher) -> None:
     for argument, column in zip(arguments, columns[1:], strict=True):
         if not argument:
             raise RuleError(f"empty argument of {name}; every argument needs a text", column)
-    if name in ("Host", "HostRegexp"):
+    if name in ("Host", "HostRegexp", "HostSNIRegexp"):
         _check_host(name, arguments[0], columns[1])
+    if name == "HostSNI" and arguments[0] != "*" and not _SERVER_NAME.fullmatch(arguments[0]):
+        raise RuleError(
+            f"invalid value {shown(arguments[0])} for HostSNI matcher, it is not a valid hostname", columns[1]
+        )
+    if name == "ALPN" and arguments[0] == "acme-tls/1":
+        raise RuleError(
+            f"invalid protocol value for ALPN matcher, {shown(arguments[0])} is not allowed", columns[1]
+        )
+    if name == "ALPN" and len(arguments[0].encode("utf-8", "surrogateescape")) > 255:
+        raise RuleError("a protocol of ALPN has at most 255 bytes", columns[1])
     if name in ("Path", "PathPrefix") and not arguments[0].startswith("/"):
         raise RuleError(f"path {shown(arguments[0])} does not start with a /", columns[1])
 

@@ -1,32 +1,58 @@
 """The tree of a rule: `And`, `Or` and `Not` over `Matcher`s, and the words that may stand in it.
 
-Source: the v3 rule language of Traefik (`http.routers.<name>.rule`).
+Source: the v3 rule language of Traefik (`http.routers.<name>.rule`, `tcp.routers.<name>.rule`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-# Matcher name as documented -> the numbers of arguments it may have.
-MATCHERS: dict[str, tuple[int, ...]] = {
-    "Host": (1,),
-    "HostRegexp": (1,),
-    "Path": (1,),
-    "PathPrefix": (1,),
-    "PathRegexp": (1,),
-    "Method": (1,),
-    "Header": (2,),
-    "HeaderRegexp": (2,),
-    "Query": (1, 2),
-    "QueryRegexp": (1, 2),
-    "ClientIP": (1,),
-}
 
-# The four spellings of each name: as documented, lower, UPPER and Title case. No other case is a name.
-SPELLINGS: dict[str, str] = {
-    spelling: name for name in MATCHERS for spelling in (name, name.lower(), name.upper(), name.capitalize())
-}
+class Language(NamedTuple):
+    """The matchers of one kind of routers."""
+
+    matchers: dict[str, tuple[int, ...]]
+    """Name as documented -> the numbers of arguments it may have."""
+
+    spellings: dict[str, str]
+    """The four spellings of each name: as documented, lower, UPPER and Title case; no other case is one."""
+
+    example: str
+
+
+def _language(matchers: dict[str, tuple[int, ...]], example: str) -> Language:
+    spellings = {
+        spelling: name
+        for name in matchers
+        for spelling in (name, name.lower(), name.upper(), name.capitalize())
+    }
+    return Language(matchers, spellings, example)
+
+
+HTTP = _language(
+    {
+        "Host": (1,),
+        "HostRegexp": (1,),
+        "Path": (1,),
+        "PathPrefix": (1,),
+        "PathRegexp": (1,),
+        "Method": (1,),
+        "Header": (2,),
+        "HeaderRegexp": (2,),
+        "Query": (1, 2),
+        "QueryRegexp": (1, 2),
+        "ClientIP": (1,),
+    },
+    "Host(`example.com`)",
+)
+
+TCP = _language(
+    {"HostSNI": (1,), "HostSNIRegexp": (1,), "ClientIP": (1,), "ALPN": (1,)}, "HostSNI(`example.com`)"
+)
+
+MATCHERS = HTTP.matchers
+SPELLINGS = HTTP.spellings
 
 
 def shown(text: str) -> str:
