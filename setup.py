@@ -52,6 +52,7 @@ MODULES = (
     "table",
     "snapshot",
     "splice",
+    "relay",
     "exchange",
     "door",
     "downstream",

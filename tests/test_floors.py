@@ -26,7 +26,7 @@ steps_path steps_headers steps_gate awaited table upstream
 
 snapshot
 
-splice exchange datagram
+splice relay exchange datagram
 
 door downstream
 """
@@ -49,7 +49,7 @@ middlewares watcher conflicts
 reloads workers upgrade
 
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
-build.services build.certificates build.routers build.draft build.snapshot build.trial
+build.services build.certificates build.routers build.tcp build.draft build.snapshot build.trial
 
 switcher health serving shown effects explain api
 
@@ -154,7 +154,8 @@ def is_door(name: str, doors: tuple[str, ...]) -> bool:
 def test_every_file_has_a_floor(half):
     root, table = HALVES[half]
     homeless = [
-        str(path.relative_to(SOURCE)) for path in files(root)
+        str(path.relative_to(SOURCE))
+        for path in files(root)
         if path.name != "__init__.py" and floor_of(name_of(path, root), table) is None
     ]
     assert not homeless, f"give these a place in {Path(__file__).name}: {', '.join(homeless)}"
@@ -197,7 +198,8 @@ def test_the_core_knows_nothing_of_the_control_plane():
     known = {*table, *sys.stdlib_module_names, "libc", "cpython", "cython", "posix", "_core"}
     wrong = [
         f"{path.relative_to(SOURCE)}:{line}: {own} imports {target}"
-        for path, line, own, target in everything("core") if target not in known
+        for path, line, own, target in everything("core")
+        if target not in known
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -215,7 +217,7 @@ def test_a_library_has_one_door():
     """A third-party library is imported by one file of ours, so that it can be replaced there."""
     _, table = HALVES["python"]
     ours = {"_core", *table, *(name.partition(".")[0] for name in table)}
-    free = {*sys.stdlib_module_names, "msgspec"}        # msgspec is the language the models are written in
+    free = {*sys.stdlib_module_names, "msgspec"}  # msgspec is the language the models are written in
     users: dict[str, set[str]] = {}
     for _, _, own, target in everything("python"):
         if target.partition(".")[0] not in ours | free:

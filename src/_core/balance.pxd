@@ -12,6 +12,18 @@ cdef class Balancer:
     cdef bint is_full(self) noexcept   # of a pick that gave None: those who are there may not get more
 
 
+cdef class Turns(Balancer):
+    cdef readonly tuple members        # each a Target or a Balancer
+    cdef readonly tuple weights        # of each, > 0
+    cdef readonly tuple labels         # of each: what it is called
+    cdef Py_ssize_t at                 # the member that came last
+    cdef long long level               # members of at least this weight have a turn now
+    cdef long long most                # the greatest weight
+    cdef long long divisor             # the greatest common one of all weights
+
+    cdef object turn(self)
+
+
 cdef struct Entry:
     double deadline
     double step                        # 1 / weight

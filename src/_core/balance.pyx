@@ -1,5 +1,7 @@
 """Who gets the next request."""
 
+from math import gcd
+
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from .target cimport Target, has_room, target_answered, target_begin, target_end
@@ -80,6 +82,73 @@ cdef class RoundRobin(Balancer):
 
     def choose(self):
         """Pick and end at once: the url chosen next, or None. For tests and `explain`."""
+        cdef Target target = self.pick()
+        if target is None:
+            return None
+        target_answered(target)
+        target_end(target)
+        return target.url
+
+
+cdef class Turns(Balancer):
+    """Weighted round robin of connections: as many turns as the weight says, the heaviest first.
+
+    The classic algorithm: the level falls by the greatest common divisor with each round, and whoever weighs as
+    much has a turn. Members are servers, or services with servers of their own. Cost: a step for each member passed
+    over, at most one round.
+    Source: `tcp.services.<name>`, `udp.services.<name>`.
+    """
+
+    def __init__(self, str name not None, members, weights, labels):
+        Balancer.__init__(self, name)
+        self.members = tuple(members)
+        self.weights = tuple(weights)
+        self.labels = tuple(labels)
+        if not len(self.members) == len(self.weights) == len(self.labels):
+            raise ValueError("every member has one weight and one label")
+        for member in self.members:
+            if not isinstance(member, (Target, Balancer)):
+                raise TypeError(f"a member is a Target or a Balancer, not {type(member).__name__}")
+        if any(weight < 1 for weight in self.weights):
+            raise ValueError("a member without weight is not added at all")
+        self.at = -1
+        self.most = max(self.weights, default=0)
+        self.divisor = gcd(*self.weights) or 1
+
+    def go_on_from(self, Turns other not None):
+        """Take the place of another one over, which has the same members in the same order."""
+        if self.labels != other.labels or self.weights != other.weights:
+            raise ValueError(f"{other.name} has other members")
+        self.at = other.at
+        self.level = other.level
+
+    cdef object turn(self):
+        """The member whose turn it is; None: there is nobody."""
+        cdef Py_ssize_t count = len(self.members)
+        if count == 0:
+            return None
+        while True:
+            self.at += 1
+            if self.at >= count:
+                self.at = 0
+            if self.at == 0:
+                self.level -= self.divisor
+                if self.level <= 0:
+                    self.level = self.most
+            if <long long>self.weights[self.at] >= self.level:
+                return self.members[self.at]
+
+    cdef Target pick(self):
+        cdef object member = self.turn()
+        if member is None:
+            return None
+        if isinstance(member, Balancer):
+            return (<Balancer>member).pick()
+        target_begin(<Target>member)
+        return <Target>member
+
+    def choose(self):
+        """Pick and end at once: the address chosen next, or None. For tests and `explain`."""
         cdef Target target = self.pick()
         if target is None:
             return None

@@ -4,9 +4,10 @@ from .door cimport Door, Guest
 from .exchange cimport Exchange
 from .framing cimport Framing
 from .head cimport Parsed
-from .message cimport Response
-from .netset cimport Address
+from .message cimport Request, Response
+from .netset cimport Address, NetSet
 from .port cimport Connection
+from .proxyline cimport Line
 
 
 cdef class EntryPoint(Door):
@@ -20,6 +21,9 @@ cdef class EntryPoint(Door):
     cdef readonly bint encode_semicolons
     cdef readonly int max_requests             # of one connection; 0: no limit
     cdef readonly double max_age               # seconds of one connection; 0: no limit
+    cdef readonly bint trusts_all              # reads the PROXY protocol of everybody
+    cdef readonly NetSet trusted               # of these peers; None: of nobody
+    cdef Request caller                        # what rules of TCP routers see; used for one question at a time
 
 
 cdef class Downstream(Guest):
@@ -42,12 +46,17 @@ cdef class Downstream(Guest):
     cdef double made_at
     cdef double read_due                       # when the request must be whole; 1e300: no limit
     cdef double write_due                      # when the answer must be whole
+    cdef bint awaits_line                      # a header of the PROXY protocol comes first, if one comes
+    cdef Line ends                             # what it told
     cdef Address client
     cdef bytes client_text
 
     cdef void pump(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept
+    cdef void take_place(self) noexcept
+    cdef bint take_route(self) noexcept
+    cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept
     cdef void keep(self, const char* at, Py_ssize_t size) noexcept
     cdef void begin(self, Exchange exchange) noexcept
     cdef void refuse(self, Exchange exchange) noexcept

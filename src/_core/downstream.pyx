@@ -25,8 +25,12 @@ from .message cimport Request, Response
 from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of
 from .port cimport Connection, Engine
-from .snapshot cimport Switch
+from .proxyline cimport LINE_BAD, LINE_NONE, LINE_PARTIAL, read_line
+from .relay cimport relay
+from .snapshot cimport Snapshot, Switch
 from .span cimport Span, same_folded, span_of
+from .step cimport NEXT, Step
+from .table cimport Route, Table
 from .tally cimport C_REFUSED, Tally, count
 from .upstream cimport put_chunk
 
@@ -59,7 +63,8 @@ cdef class EntryPoint(Door):
 
     index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
     max_body: bytes of a request's body, 0 for no limit; denied_escapes: members of ESCAPES that routers refuse.
-    Source: entryPoints.<name>.transport, .forwardedHeaders and .http of Traefik.
+    proxy_insecure, proxy_trusted: whose headers of the PROXY protocol are read; everybody else's bytes are data.
+    Source: entryPoints.<name>.transport, .forwardedHeaders, .proxyProtocol and .http of Traefik.
     """
 
     def __init__(self, object loop not None, Switch switch not None, int index, str name not None, *,
@@ -68,7 +73,7 @@ cdef class EntryPoint(Door):
                  bint encode_semicolons=False, str underscore="keep", bint forwarded_insecure=False,
                  NetSet forwarded_trusted=None, forwarded_connection=(), bint append_forwarded_for=True,
                  int keep_alive_max_requests=0, double keep_alive_max_time=0.0, long long max_body=0, denied_escapes=(),
-                 Tally tally=None, object log=None):
+                 bint proxy_insecure=False, NetSet proxy_trusted=None, Tally tally=None, object log=None):
         unknown = set(denied_escapes) - set(ESCAPES)
         if unknown:
             raise ValueError(f"{unknown} cannot be denied; {', '.join(ESCAPES)} can")
@@ -90,6 +95,9 @@ cdef class EntryPoint(Door):
         self.encode_semicolons = encode_semicolons
         self.max_requests = keep_alive_max_requests
         self.max_age = keep_alive_max_time
+        self.trusts_all = proxy_insecure
+        self.trusted = proxy_trusted
+        self.caller = Request.__new__(Request)
         self.open()
 
     def __call__(self):
@@ -113,10 +121,81 @@ cdef class Downstream(Guest):
         self.made_at = now()
         self.name_client()
         self.entry.add(self)
+        self.awaits_line = self.entry.trusts_all or (
+            self.entry.trusted is not None and self.entry.trusted.has(&self.client))
         if not self.is_held:
-            self.arm(self.entry.read_timeout, T_HEAD)
+            self.take_place()
         if self.entry.is_draining:
             self.end_soon()
+
+    cdef void take_place(self) noexcept:
+        """It may be served now: as a connection that a TCP router takes, or in HTTP."""
+        if self.awaits_line or not self.take_route():
+            self.arm(self.entry.read_timeout, T_HEAD)
+
+    cdef bint take_route(self) noexcept:
+        """Give the whole connection to a TCP router, if one matches. None of its bytes is looked at."""
+        cdef Snapshot snapshot = self.entry.switch.current
+        cdef Request caller = self.entry.caller
+        cdef Table table
+        cdef Route route
+        cdef Step step
+        if <Py_ssize_t>len(snapshot.streams) <= self.entry.index:
+            return False
+        table = <Table>snapshot.streams[self.entry.index]
+        if table is None or table.count == 0:
+            return False
+        caller.name_connection(span_of(NULL, 0), span_of(NULL, 0), self.client)
+        try:
+            route = table.find(caller)
+            if route is None:
+                return False
+            for step in route.pipeline.on_request:
+                if step.on_request(caller) != NEXT:
+                    caller.answer = None
+                    self.engine.log.debug("%s: refused by %s", self.client_text.decode() or "unix", step.name)
+                    self.close()
+                    return True
+        except Exception as error:
+            self.report(error)
+            self.abort()
+            return True
+        relay(self, route, &self.ends)
+        return True
+
+    cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept:
+        """Read the header of the PROXY protocol that the proxy in front sends, if it sends one."""
+        cdef bytearray waiting
+        cdef Py_ssize_t used
+        if self.kept is not None:
+            self.keep(at, size)
+            waiting = self.kept
+            at = PyByteArray_AS_STRING(waiting)
+            size = PyByteArray_GET_SIZE(waiting)
+        used = read_line(at, size, &self.ends)
+        if used == LINE_PARTIAL:
+            if self.kept is None:
+                self.keep(at, size)
+            return
+        self.kept = None
+        if used == LINE_BAD:
+            try:
+                self.engine.log.debug("%s: a malformed header of the PROXY protocol", self.client_text.decode())
+            except Exception:
+                pass
+            self.close()
+            return
+        self.awaits_line = False
+        if used == LINE_NONE:
+            used = 0
+        if self.ends.tells:
+            self.client = self.ends.source
+            self.client_text = text_of_address(&self.client).encode()
+        if self.take_route():
+            if self.tunnel is not None and size > used:
+                self.tunnel.on_data(self, at + used, size - used)
+        elif size > used:
+            self.on_data(at + used, size - used)
 
     cdef Rank rank(self, double* since) noexcept:
         if (self.exchange is not None or self.tunnel is not None or self.is_held or self.is_closing
@@ -134,8 +213,21 @@ cdef class Downstream(Guest):
         return R_BUSY
 
     cdef void let_in(self) noexcept:
-        self.arm(self.entry.read_timeout, T_HEAD)
-        self.go_on()
+        cdef bytearray waiting
+        self.take_place()
+        if not self.awaits_line and self.tunnel is None:
+            self.go_on()
+            return
+        if self.is_paused:
+            self.resume()
+        waiting = self.kept
+        self.kept = None
+        if waiting is None:
+            return
+        if self.tunnel is not None:
+            self.tunnel.on_data(self, PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
+        else:
+            self.read_proxy(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
 
     cdef void end_soon(self) noexcept:
         cdef double due
@@ -203,7 +295,7 @@ cdef class Downstream(Guest):
                     self.arm_exchange()
             else:
                 self.arm_exchange()
-        elif what == T_HEAD and self.kept is not None and self.exchange is None:
+        elif what == T_HEAD and self.kept is not None and self.exchange is None and not self.awaits_line:
             self.refuse_late()
         elif what == T_LINGER:
             self.abort()
@@ -231,6 +323,8 @@ cdef class Downstream(Guest):
         if self.is_held:
             self.keep(at, size)
             self.pause()
+        elif self.awaits_line:
+            self.read_proxy(at, size)
         elif self.kept is not None:
             self.keep(at, size)
             if self.exchange is None and not self.is_full and self.is_worth_parsing():

@@ -17,8 +17,9 @@ cdef class Idle(Timed):
 cdef class Pool:
     """A stack of idle connections, newest on top: the warmest is used, the oldest is let go.
 
-    scheme: "http", "https" or "unix"; host: name or address without brackets; port: 1..65535, 0 for unix;
-    path: of the unix socket; ssl: an `ssl.SSLContext` for https; server_name: SNI and the name verified.
+    scheme: "http", "https", "unix", or of connections passed on whole "tcp", "tls"; host: name or address without
+    brackets; port: 1..65535, 0 for unix; path: of the unix socket; ssl: an `ssl.SSLContext` for https and tls;
+    server_name: SNI and the name verified.
     max_idle: connections kept (0 keeps none); the timeouts are seconds, 0 for none.
     most_pending: requests without an answer so far, at which the server gets no more, 0 for no limit.
     Source: `http.serversTransports.<name>` (maxIdleConnsPerHost, forwardingTimeouts.*), `core.limits.pendingPerServer`.
@@ -27,14 +28,14 @@ cdef class Pool:
     def __init__(self, *, str scheme not None, str host="", int port=0, str path="", object ssl=None,
                  str server_name="", int max_idle=200, double idle_timeout=90.0, double dial_timeout=30.0,
                  double header_timeout=0.0, int most_pending=0):
-        if scheme not in ("http", "https", "unix"):
-            raise ValueError(f'scheme "{scheme}" is not http, https or unix')
+        if scheme not in ("http", "https", "unix", "tcp", "tls"):
+            raise ValueError(f'scheme "{scheme}" is not http, https, unix, tcp or tls')
         if scheme == "unix" and not path:
             raise ValueError("a unix pool needs the path of its socket")
         if scheme != "unix" and not (host and 0 < port < 65536):
             raise ValueError(f"a pool needs a host and a port from 1 to 65535, not {host!r} and {port}")
-        if (scheme == "https") != (ssl is not None):
-            raise ValueError("an ssl context belongs to https and to nothing else")
+        if (scheme in ("https", "tls")) != (ssl is not None):
+            raise ValueError("an ssl context belongs to https and tls, and to nothing else")
         self.scheme = scheme
         self.host = host
         self.port = port

@@ -4,6 +4,7 @@
 cdef class Snapshot:
     cdef readonly long long generation
     cdef readonly tuple tables         # one Table an entry point, by its number
+    cdef readonly tuple streams        # likewise, of TCP routers for connections without TLS
     cdef object __weakref__
 
 

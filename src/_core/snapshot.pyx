@@ -6,14 +6,16 @@ from .table cimport Table
 cdef class Snapshot:
     """Everything the data path reads, of one generation; built whole before anybody sees it.
 
-    tables: one Table an entry point, in the order of their numbers; None where there is no route.
+    tables: one Table an entry point, in the order of their numbers; None where there is no route. streams: likewise,
+    of the TCP routers for connections without TLS; its routes lead to StreamTargets.
     An exchange holds the snapshot it began under until it ends, so its reference count is its drain counter.
     """
 
-    def __init__(self, long long generation, tables=()):
+    def __init__(self, long long generation, tables=(), streams=()):
         self.generation = generation
         self.tables = tuple(tables)
-        for table in self.tables:
+        self.streams = tuple(streams)
+        for table in self.tables + self.streams:
             if table is not None and not isinstance(table, Table):
                 raise TypeError(f"a snapshot takes tables, not {type(table).__name__}")
 

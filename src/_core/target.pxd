@@ -17,6 +17,13 @@ cdef class Target:
     cdef readonly long long served     # exchanges ended
 
 
+cdef class StreamTarget(Target):
+    # A server of connections that are passed on whole.
+    cdef readonly double termination   # seconds that one direction may go on after the other ended; < 0: no limit
+    cdef readonly int keep_alive       # seconds of silence until the kernel asks; 0: it does not
+    cdef readonly int proxy            # version of the PROXY protocol spoken to it; 0: none
+
+
 cdef inline bint has_room(Target target) noexcept:
     return target.is_up and target.pool.pending < target.pool.most_pending
 

@@ -19,3 +19,21 @@ cdef class Target:
         self.host = host
         self.path_prefix = path_prefix
         self.is_up = True
+
+
+cdef class StreamTarget(Target):
+    """A server that connections are passed on to whole.
+
+    termination: seconds that one direction may go on after the other ended, negative for no limit; keep_alive:
+    seconds, 0 for none; proxy: version of the PROXY protocol, 0 for none.
+    Source: `tcp.services.<name>.loadBalancer.servers[]` and `tcp.serversTransports.<name>`.
+    """
+
+    def __init__(self, str url not None, Pool pool not None, *, double termination=0.1, int keep_alive=15,
+                 int proxy=0):
+        Target.__init__(self, url, pool)
+        if proxy not in (0, 1, 2):
+            raise ValueError(f"there is no version {proxy} of the PROXY protocol")
+        self.termination = termination
+        self.keep_alive = keep_alive
+        self.proxy = proxy

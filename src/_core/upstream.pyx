@@ -329,6 +329,8 @@ cdef class Upstream(Connection):
     cdef void on_deadline(self, int what) noexcept:
         if self.is_closing:
             self.abort()
+        elif self.tunnel is not None:
+            self.close()
         elif self.receiver is None:
             self.drop_out()
         elif what == T_CONTINUE and self.state == U_ASKED:
@@ -421,6 +423,8 @@ def establish(loop, Pool pool, Upstream upstream):
         return loop.create_unix_connection(lambda: upstream, pool.path)
     if pool.ssl is None:
         return loop.create_connection(lambda: upstream, pool.host, pool.port)
+    if not pool.server_name and pool.ssl.check_hostname:
+        raise ValueError("there is no name to verify its certificate with; set serverName")
     return loop.create_connection(
         lambda: upstream, pool.host, pool.port, ssl=pool.ssl, server_hostname=pool.server_name,
         ssl_handshake_timeout=HANDSHAKE_WAIT)

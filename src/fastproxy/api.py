@@ -9,7 +9,17 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from .build.runtime import MIDDLEWARES, ROUTERS, SERVICES, Record, Runtime, server_status
+from .build.runtime import (
+    MIDDLEWARES,
+    ROUTERS,
+    SERVICES,
+    TCP_MIDDLEWARES,
+    TCP_ROUTERS,
+    TCP_SERVICES,
+    Record,
+    Runtime,
+    server_status,
+)
 from .config.internal import PROVIDER as INTERNAL
 from .config.static import StaticConfiguration
 from .control import Answer
@@ -106,17 +116,18 @@ def _overview(rest: Sequence[str], query: Query, view: View) -> Told:
     nothing = _totals(())
     return Told(
         {
-            "http": {
-                name: _totals(view.runtime.records(kind))
-                for name, kind in (("routers", ROUTERS), ("services", SERVICES), ("middlewares", MIDDLEWARES))
-            },
-            "tcp": {name: nothing for name in ("routers", "services", "middlewares")},
+            "http": _totals_of(view, ROUTERS, SERVICES, MIDDLEWARES),
+            "tcp": _totals_of(view, TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES),
             "udp": {name: nothing for name in ("routers", "services")},
             "certificates": nothing,
             "features": {"tracing": "", "metrics": "", "accessLog": False},
             "providers": ["File"] if view.static.providers.file is not None else [],
         }
     )
+
+
+def _totals_of(view: View, *kinds: str) -> Shown:
+    return {kind.rpartition(".")[2]: _totals(view.runtime.records(kind)) for kind in kinds}
 
 
 def _totals(records: Iterable[Record]) -> dict[str, int]:
@@ -134,6 +145,9 @@ def _raw(rest: Sequence[str], query: Query, view: View) -> Told:
         ("routers", ROUTERS, _shown_router),
         ("middlewares", MIDDLEWARES, _shown_middleware),
         ("services", SERVICES, _shown_service),
+        ("tcpRouters", TCP_ROUTERS, _shown_router),
+        ("tcpMiddlewares", TCP_MIDDLEWARES, _shown_middleware),
+        ("tcpServices", TCP_SERVICES, _shown_stream_service),
     ):
         objects = {record.name: show(record) for record in view.runtime.records(kind)}
         if objects:
@@ -195,7 +209,8 @@ def _shown_router(record: Record) -> Shown:
     if record.configured is not None:
         body["service"] = _bare(record.configured.service, record.provider)
         body["priority"] = record.priority
-        body["observability"] = OBSERVABILITY
+        if record.kind == ROUTERS:
+            body["observability"] = OBSERVABILITY
     if record.using:
         body["using"] = record.using
     return body
@@ -214,6 +229,15 @@ def _shown_service(record: Record) -> Shown:
     body = {**_configured(record), **_status(record), **_used_by(record)}
     if status := server_status(record):
         body["serverStatus"] = status
+    return body
+
+
+def _shown_stream_service(record: Record) -> Shown:
+    """Return a TCP service as `rawdata` has it."""
+    body = {**_configured(record), **_status(record), **_used_by(record)}
+    balancer = record.configured and record.configured.load_balancer
+    if balancer and balancer.servers and record.status != "disabled":
+        body["serverStatus"] = {server.address: "UP" for server in balancer.servers}
     return body
 
 
@@ -247,6 +271,12 @@ def _named_service(record: Record) -> Shown:
     return {**body, "type": kind} if kind else body
 
 
+def _named_stream_service(record: Record) -> Shown:
+    body = {**_shown_stream_service(record), "name": record.name, "provider": record.provider}
+    kind = _service_type(record)
+    return {**body, "type": kind} if kind else body
+
+
 def _named_middleware(record: Record) -> Shown:
     body = {**_shown_middleware(record), "name": record.name, "provider": record.provider}
     kind = _middleware_type(record)
@@ -254,16 +284,18 @@ def _named_middleware(record: Record) -> Shown:
 
 
 def _service_type(record: Record) -> str:
-    if record.provider == INTERNAL or record.configured is None or record.configured.load_balancer is None:
+    if record.provider == INTERNAL or record.configured is None:
         return ""
-    return "loadbalancer"
+    if record.configured.load_balancer is not None:
+        return "loadbalancer"
+    return "weighted" if getattr(record.configured, "weighted", None) is not None else ""
 
 
 def _middleware_type(record: Record) -> str:
     """Return the type in lower case; of a plugin its name."""
     if record.configured is None:
         return ""
-    if record.configured.plugin is not None:
+    if record.kind == MIDDLEWARES and record.configured.plugin is not None:
         return next(iter(record.configured.plugin), "")
     return str(record.configured.kind).lower()
 
@@ -298,19 +330,16 @@ _EVERY: Mapping[str, Key] = {
     "status": lambda record: record.status,
 }
 
+_OF_ROUTERS: Mapping[str, Key] = {
+    **_EVERY,
+    "priority": lambda record: record.priority,
+    "rule": _option("rule"),
+    "service": _option("service"),
+    "entryPoints": lambda record: "".join(_option("entry_points")(record)),
+}
+
 LISTINGS = {
-    "http/routers": Listing(
-        ROUTERS,
-        "router",
-        _named_router,
-        {
-            **_EVERY,
-            "priority": lambda record: record.priority,
-            "rule": _option("rule"),
-            "service": _option("service"),
-            "entryPoints": lambda record: "".join(_option("entry_points")(record)),
-        },
-    ),
+    "http/routers": Listing(ROUTERS, "router", _named_router, _OF_ROUTERS),
     "http/services": Listing(
         SERVICES,
         "service",
@@ -320,9 +349,16 @@ LISTINGS = {
     "http/middlewares": Listing(
         MIDDLEWARES, "middleware", _named_middleware, {**_EVERY, "type": _middleware_type}
     ),
-    "tcp/routers": Listing("", "router", _named_router, {}),
-    "tcp/services": Listing("", "service", _named_service, {}),
-    "tcp/middlewares": Listing("", "middleware", _named_middleware, {}),
+    "tcp/routers": Listing(TCP_ROUTERS, "router", _named_router, _OF_ROUTERS),
+    "tcp/services": Listing(
+        TCP_SERVICES,
+        "service",
+        _named_stream_service,
+        {**_EVERY, "type": _service_type, "servers": _server_count},
+    ),
+    "tcp/middlewares": Listing(
+        TCP_MIDDLEWARES, "middleware", _named_middleware, {**_EVERY, "type": _middleware_type}
+    ),
     "udp/routers": Listing("", "router", _named_router, {}),
     "udp/services": Listing("", "service", _named_service, {}),
 }
@@ -365,10 +401,10 @@ def _is_wanted(record: Record, query: Query) -> bool:
     status, search = _first(query, "status"), _first(query, "search").lower()
     if status and record.status != status.lower():
         return False
-    router = record.configured if record.kind == ROUTERS else None
+    router = record.configured if record.kind in (ROUTERS, TCP_ROUTERS) else None
     if search not in record.name.lower() and not (router and search in router.rule.lower()):
         return False
-    if record.kind != ROUTERS:
+    if record.kind not in (ROUTERS, TCP_ROUTERS):
         return True
     service, middleware = _first(query, "serviceName"), _first(query, "middlewareName")
     if service and not (router and _is_named(router.service, service)):

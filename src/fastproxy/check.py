@@ -11,17 +11,24 @@ from typing import Any, NamedTuple
 from .config import internal
 from .config.decode import plan_of, text_of
 from .config.document import decode, read_whole
+from .config.dynamic import KINDS
 from .config.findings import Findings, Place, Where, nearest, shown_path, unknown
 from .config.sources import DYNAMIC_ROOTS, read_static
 from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
 from .config.texts import TEMPLATE, Format, Loaded, decoded, documents_in, load
 from .errors import Problem
 from .rules.compile import compile_rule
-from .rules.syntax import RuleError
+from .rules.syntax import HTTP, TCP, Language, RuleError
 
-SECTIONS = {"routers": "router", "services": "service", "middlewares": "middleware"}
-SECTIONS["serversTransports"] = "serversTransport"
-"""The sections of `http`, and what an object in each is called."""
+SECTIONS = {
+    kind: f"{'TCP ' if kind.startswith('tcp.') else ''}{kind.partition('.')[2].removesuffix('s')}"
+    for kind in KINDS
+    if not kind.startswith("tls.")
+}
+"""The sections of a document, `http.routers` and so on, and what an object in each is called."""
+
+RULES = {"http.routers": HTTP, "tcp.routers": TCP}
+"""Sections whose objects have rules, and the language of these."""
 
 
 class Reference(NamedTuple):
@@ -33,11 +40,30 @@ class Reference(NamedTuple):
 
 
 REFERENCES = (
-    Reference("routers", ("entryPoints",), "entry point"),
-    Reference("routers", ("middlewares",), "middleware"),
-    Reference("routers", ("service",), "service"),
-    Reference("services", ("loadBalancer", "serversTransport"), "serversTransport"),
-    Reference("middlewares", ("chain", "middlewares"), "middleware"),
+    Reference("http.routers", ("entryPoints",), "entry point"),
+    Reference("http.routers", ("middlewares",), "middleware"),
+    Reference("http.routers", ("service",), "service"),
+    Reference("http.services", ("loadBalancer", "serversTransport"), "serversTransport"),
+    Reference("http.middlewares", ("chain", "middlewares"), "middleware"),
+    Reference("tcp.routers", ("entryPoints",), "entry point"),
+    Reference("tcp.routers", ("middlewares",), "TCP middleware"),
+    Reference("tcp.routers", ("service",), "TCP service"),
+    Reference("tcp.services", ("loadBalancer", "serversTransport"), "TCP serversTransport"),
+    Reference("tcp.services", ("weighted", "services", "name"), "TCP service"),
+)
+
+
+class Nest(NamedTuple):
+    """A kind of objects that may be made of others of their kind."""
+
+    section: str
+    option: tuple[str, ...]
+    noun: str
+
+
+NESTS = (
+    Nest("http.middlewares", ("chain", "middlewares"), "chain"),
+    Nest("tcp.services", ("weighted", "services", "name"), "service"),
 )
 
 STATIC_ROOTS = plan_of(StaticConfiguration).names()
@@ -73,7 +99,7 @@ class Names(NamedTuple):
 
     def _internal(self, kind: str, name: str) -> str:
         """Return what is wrong with a name of the provider `internal`, or ''."""
-        if (kind, name) == ("serversTransport", "default"):
+        if kind.endswith("serversTransport") and name == "default":
             return ""
         if kind != "service" or name not in internal.NAMES:
             known = [f"{each}@{internal.PROVIDER}" for each in internal.BUILT] if kind == "service" else []
@@ -134,30 +160,36 @@ class Document:
         return sorted([*self._problems, *located])
 
     def names(self, section: str) -> Mapping[str, Where]:
-        """Return the names in a section of `http`, those of broken objects too, and where they stand."""
-        where, objects = _at(self.raw, "http", section)
+        """Return the names in a section, those of broken objects too, and where they stand."""
+        where, objects = _at(self.raw, *section.split("."))
         return {name: (where, name, name) for name in objects} if isinstance(objects, dict) else {}
 
     def find_rules(self) -> None:
         """Look for rules that cannot be used."""
-        for name in self.names("routers"):
-            where, rule = _at(self.raw, "http", "routers", name, "rule")
-            if isinstance(rule, str) and rule:
-                try:
-                    compile_rule(rule)
-                except RuleError as error:
-                    self._findings.error(
-                        where, error.message, place=self._place_in(where, rule, error.column)
-                    )
+        for section, language in RULES.items():
+            for name in self.names(section):
+                where, rule = _at(self.raw, *section.split("."), name, "rule")
+                if isinstance(rule, str) and rule:
+                    self._find_rule(where, rule, language)
+
+    def _find_rule(self, where: Where, rule: str, language: Language) -> None:
+        """Look at one rule."""
+        try:
+            program = compile_rule(rule, language)
+        except RuleError as error:
+            self._findings.error(where, error.message, place=self._place_in(where, rule, error.column))
+        else:
+            if language is TCP and any(host != "*" for host in program.hosts):
+                self._findings.error(where, "has HostSNI matcher, but no TLS on router")
 
     def find_references(self, names: Names) -> None:
         """Look for names that refer to nothing."""
         for section, option, kind in REFERENCES:
             for owner in self.names(section):
-                for where, text in texts_at(self.raw, "http", section, owner, *option):
+                for where, text in texts_at(self.raw, *section.split("."), owner, *option):
                     if mistake := names.mistake(kind, text):
                         self._findings.error(where, mistake)
-        for owner in self.names("middlewares"):
+        for owner in self.names("http.middlewares"):
             where, plugins = _at(self.raw, "http", "middlewares", owner, "plugin")
             for name in plugins if isinstance(plugins, dict) else ():
                 if mistake := names.mistake("plugin", name):
@@ -172,21 +204,20 @@ class Document:
                     message = f'{kind} "{name}" is in {first} already, which counts; this one is skipped'
                     self._findings.warning(where, message, on_key=True)
 
-    def find_loops(self, chains: Mapping[str, Sequence[str]]) -> None:
-        """Look for chains that run back into themselves."""
-        for name in self.names("middlewares"):
-            loop = _loop(name, chains)
+    def find_loops(self, nest: Nest, members: Mapping[str, Sequence[str]]) -> None:
+        """Look for chains, or weighted services, that run back into themselves."""
+        for name in self.names(nest.section):
+            loop = _loop(name, members)
             if loop:
-                where, _ = _at(self.raw, "http", "middlewares", name, "chain", "middlewares")
-                self._findings.error(where, f"the chain runs back into itself: {' -> '.join(loop)}")
+                where, _ = _at(self.raw, *nest.section.split("."), name, *nest.option[:2])
+                self._findings.error(where, f"the {nest.noun} runs back into itself: {' -> '.join(loop)}")
 
-    def chains(self) -> dict[str, list[str]]:
-        """Return the members of each chain."""
+    def members(self, nest: Nest) -> dict[str, list[str]]:
+        """Return of what each chain, or weighted service, is made."""
         found = {}
-        for name in self.names("middlewares"):
-            members = [
-                text for _, text in texts_at(self.raw, "http", "middlewares", name, "chain", "middlewares")
-            ]
+        for name in self.names(nest.section):
+            texts = texts_at(self.raw, *nest.section.split("."), name, *nest.option)
+            members = [text for _, text in texts]
             if members:
                 found[name] = members
         return found
@@ -225,6 +256,14 @@ def _key(raw: Any, name: str) -> str:
 
 def texts_at(raw: Any, *path: str) -> Iterator[tuple[Where, str]]:
     """Yield the text, or the texts of the list, at a path, each with its place."""
+    *above, last = path
+    where, value = _at(raw, *above)
+    if isinstance(value, list):  # of sections, each with the option
+        for at, each in enumerate(value):
+            key = _key(each, last)
+            text = text_of(each.get(key)) if isinstance(each, dict) else None
+            yield ((where, at, ""), key, last), text or ""
+        return
     where, value = _at(raw, *path)
     if isinstance(value, list):
         for at, each in enumerate(value):
@@ -284,13 +323,17 @@ def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) 
 
 
 def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
-    chains = {name: members for each in reversed(documents) for name, members in each.chains().items()}
+    nests = [
+        (nest, {name: made for each in reversed(documents) for name, made in each.members(nest).items()})
+        for nest in NESTS
+    ]
     taken: dict[tuple[str, str], str] = {}
     for each in documents:
         each.find_rules()
         each.find_references(names)
         each.find_duplicates(taken)
-        each.find_loops(chains)
+        for nest, members in nests:
+            each.find_loops(nest, members)
     return [problem for each in documents for problem in each.problems()]
 
 

@@ -325,7 +325,7 @@ def _entry_point(
 ) -> EntryPoint:
     settings = static.entry_points[name]
     transport, http, forwarded = settings.transport, settings.http, settings.forwarded_headers
-    timeouts = transport.responding_timeouts
+    timeouts, proxy = transport.responding_timeouts, settings.proxy_protocol
     appends = not (forwarded.not_append_x_forwarded_for or static.global_.not_append_x_forwarded_for)
     return EntryPoint(
         asyncio.get_running_loop(),
@@ -348,6 +348,8 @@ def _entry_point(
         keep_alive_max_requests=transport.keep_alive_max_requests,
         keep_alive_max_time=_seconds(transport.keep_alive_max_time),
         denied_escapes=http.encoded_characters.denied,
+        proxy_insecure=proxy is not None and proxy.insecure,
+        proxy_trusted=NetSet(proxy.trusted_ips) if proxy is not None and proxy.trusted_ips else None,
         tally=tally,
         log=logging.getLogger("fastproxy.connections"),
     )

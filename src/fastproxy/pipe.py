@@ -104,7 +104,7 @@ class Trouble(Message, frozen=True):
     """What is wrong with an object since this configuration: why it is disabled, or a warning."""
 
     kind: str
-    """`router`, `service`, `middleware`, `serversTransport`."""
+    """What one of its kind is called: `router`, `service`, `TCP router` and so on."""
 
     name: str
     """With its provider: `shop@file`."""
@@ -134,8 +134,8 @@ class Applied(Message, frozen=True):
     broken: dict[str, dict[str, str]] = {}
     """Everything that is disabled, as the runtime view has it: `http.routers` -> name -> reason."""
 
-    warned: dict[str, tuple[str, ...]] = {}
-    """Every router that something is to be warned of, as the runtime view has it."""
+    warned: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Everything that is to be warned of, as the runtime view has it."""
 
 
 class Ready(Message, frozen=True):

@@ -15,8 +15,8 @@ class Told(NamedTuple):
     failures: Mapping[str, dict[str, str]]
     """Kind -> name -> reason, of everything that is disabled."""
 
-    warnings: dict[str, tuple[str, ...]]
-    """By router."""
+    warnings: Mapping[str, dict[str, tuple[str, ...]]]
+    """Kind -> name -> what is to be warned of."""
 
 
 class Serving:

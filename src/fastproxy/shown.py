@@ -10,6 +10,7 @@ from .config.http import HttpRouter, LoadBalancer, Server
 from .config.merge import DEFAULT_TRANSPORT
 from .config.middlewares import IPAllowList
 from .config.schema import Section
+from .config.tcp import TcpLoadBalancer, TcpRouter
 from .config.values import Nanoseconds, text_of_duration
 
 ALWAYS = {(LoadBalancer, "pass_host_header")}
@@ -20,6 +21,8 @@ SILENT: Mapping[tuple[type[Section], str], Any] = {
     (HttpRouter, "rule_syntax"): "v3",
     (LoadBalancer, "servers_transport"): DEFAULT_TRANSPORT,
     (IPAllowList, "reject_status_code"): 403,
+    (TcpRouter, "rule_syntax"): "v3",
+    (TcpLoadBalancer, "servers_transport"): DEFAULT_TRANSPORT,
 }
 """Values that are left out: what stands there when nobody wrote anything, and is zero in Go."""
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from . import loops
 from .build.draft import Failure
-from .build.runtime import NOUNS, ROUTERS
+from .build.runtime import KINDS, NOUNS
 from .listeners import COUNTERS, Listener, in_flight_of, limit_descriptors, listeners_of
 from .observe import log as process_log
 from .observe import unrouted
@@ -82,7 +82,7 @@ class Worker:
         self._listeners: dict[str, Listener] = {}
         self._sockets: list[socket.socket] = []
         self._borrowed: dict[int, dict[str, socket.socket]] = {}
-        self._warned: dict[str, tuple[str, ...]] = {}
+        self._warned: dict[tuple[str, str], tuple[str, ...]] = {}
         self._news: asyncio.Queue[State | Change] = asyncio.Queue()
         self._is_serving = False
         self._has_pipe = True
@@ -200,11 +200,12 @@ class Worker:
 
     def _warnings(self) -> tuple[Trouble, ...]:
         """Return the warnings that were not there before."""
-        before, self._warned = self._warned, dict(self._switcher.runtime.warnings)
+        before, warnings = self._warned, self._switcher.runtime.warnings
+        self._warned = {(kind, name): told for kind in KINDS for name, told in warnings[kind].items()}
         return tuple(
-            Trouble(NOUNS[ROUTERS], name, "; ".join(told))
-            for name, told in self._warned.items()
-            if before.get(name) != told
+            Trouble(NOUNS[kind], name, "; ".join(told))
+            for (kind, name), told in self._warned.items()
+            if before.get((kind, name)) != told
         )
 
     async def _accept(self) -> None:

@@ -80,6 +80,40 @@ http:
   serversTransports:
     slow:
       forwardingTimeouts: {dialTimeout: 5s}
+tcp:
+  routers:
+    db:
+      rule: HostSNI(`*`)
+      entryPoints: [web, nowhere]
+      middlewares: [office]
+      service: both
+    named:
+      rule: HostSNI(`db.test`)
+      service: pg
+  services:
+    both:
+      weighted:
+        services:
+          - {name: pg, weight: 3}
+          - {name: spare}
+    pg:
+      loadBalancer:
+        servers:
+          - address: 10.0.0.5:5432
+          - {address: "10.0.0.6:5432", tls: true}
+        serversTransport: close
+    spare:
+      loadBalancer:
+        servers: [{address: "10.0.0.7:5432"}]
+    broken:
+      weighted: {services: [{name: broken}]}
+  middlewares:
+    office:
+      ipAllowList: {sourceRange: [10.0.0.0/8]}
+  serversTransports:
+    close:
+      dialTimeout: 1s
+      tls: {serverName: db.test}
 """
 
 

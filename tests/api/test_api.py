@@ -57,7 +57,11 @@ def test_overview(ask):
             "services": {"total": 5, "warnings": 0, "errors": 1},
             "middlewares": {"total": 5, "warnings": 0, "errors": 2},
         },
-        "tcp": {"routers": NOTHING, "services": NOTHING, "middlewares": NOTHING},
+        "tcp": {
+            "routers": {"total": 2, "warnings": 1, "errors": 1},
+            "services": {"total": 4, "warnings": 0, "errors": 1},
+            "middlewares": {"total": 1, "warnings": 0, "errors": 0},
+        },
         "udp": {"routers": NOTHING, "services": NOTHING},
         "certificates": NOTHING,
         "features": {"tracing": "", "metrics": "", "accessLog": False},
@@ -249,6 +253,85 @@ def test_middlewares(ask, name):
     assert named(name, body, kind) in ask("/api/http/middlewares")[2]
 
 
+TCP = {
+    ("tcpRouters", "tcp/routers", "db@file"): (
+        "",
+        {
+            "entryPoints": ["web", "nowhere"],
+            "middlewares": ["office@file"],
+            "service": "both",
+            "rule": "HostSNI(`*`)",
+            "priority": -1,
+            "status": "warning",
+            "error": ['entryPoint "nowhere" doesn\'t exist'],
+            "using": ["web"],
+        },
+    ),
+    ("tcpRouters", "tcp/routers", "named@file"): (
+        "",
+        {
+            "entryPoints": ["admin"],
+            "service": "pg",
+            "rule": "HostSNI(`db.test`)",
+            "priority": 18,
+            "status": "disabled",
+            "error": ['invalid rule: "HostSNI(`db.test`)" , has HostSNI matcher, but no TLS on router'],
+            "using": ["admin"],
+        },
+    ),
+    ("tcpServices", "tcp/services", "both@file"): (
+        "weighted",
+        {
+            "weighted": {"services": [{"name": "pg@file", "weight": 3}, {"name": "spare@file", "weight": 1}]},
+            "status": "enabled",
+            "usedBy": ["db@file"],
+        },
+    ),
+    ("tcpServices", "tcp/services", "pg@file"): (
+        "loadbalancer",
+        {
+            "loadBalancer": {
+                "servers": [{"address": "10.0.0.5:5432"}, {"address": "10.0.0.6:5432", "tls": True}],
+                "serversTransport": "close@file",
+            },
+            "status": "enabled",
+            "usedBy": ["both@file", "named@file"],
+            "serverStatus": {"10.0.0.5:5432": "UP", "10.0.0.6:5432": "UP"},
+        },
+    ),
+    ("tcpMiddlewares", "tcp/middlewares", "office@file"): (
+        "ipallowlist",
+        {"ipAllowList": {"sourceRange": ["10.0.0.0/8"]}, "status": "enabled", "usedBy": ["db@file"]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("table", "path", "name"), TCP)
+def test_tcp(ask, table, path, name):
+    kind, body = TCP[table, path, name]
+    assert ask("/api/rawdata")[2][table][name] == body
+    assert ask(f"/api/{path}/{name}") == (200, dict([JSON]), named(name, body, kind))
+    assert named(name, body, kind) in ask(f"/api/{path}")[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("tcp/routers", "db@file named@file"),
+        ("tcp/routers?sortBy=priority&direction=desc", "named@file db@file"),
+        ("tcp/routers?search=db.test", "named@file"),
+        ("tcp/routers?serviceName=pg", "named@file"),
+        ("tcp/routers?middlewareName=office", "db@file"),
+        ("tcp/routers?status=warning", "db@file"),
+        ("tcp/services?sortBy=servers", "both@file broken@file spare@file pg@file"),
+        ("tcp/services?status=disabled", "broken@file"),
+        ("tcp/middlewares?sortBy=type", "office@file"),
+    ],
+)
+def test_lists_of_tcp(ask, query, found):
+    assert listed(ask, f"/api/{query}") == found.split()
+
+
 def test_a_disabled_middleware_and_a_plugin(ask):
     loop = ask("/api/http/middlewares/loop@file")[2]
     assert (loop["status"], loop["usedBy"]) == ("disabled", ["loop@file"])
@@ -258,7 +341,10 @@ def test_a_disabled_middleware_and_a_plugin(ask):
 
 
 def test_raw_data_leaves_out_what_there_is_none_of(ask):
-    assert set(ask("/api/rawdata")[2]) == {"routers", "services", "middlewares"}
+    assert set(ask("/api/rawdata")[2]) == {
+        *("routers", "services", "middlewares"),
+        *("tcpRouters", "tcpServices", "tcpMiddlewares"),
+    }
     empty = view(Runtime(STATIC.entry_points))
     assert answer("GET", "/api/rawdata", "", empty).body == b"{}\n"
 
@@ -377,10 +463,8 @@ def test_pages_that_are_none(ask, path, query, message):
     assert headers == {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
-@pytest.mark.parametrize(
-    "path", ["tcp/routers", "tcp/services", "tcp/middlewares", "udp/routers", "udp/services"]
-)
-def test_there_is_nothing_of_tcp_and_udp(ask, path):
+@pytest.mark.parametrize("path", ["udp/routers", "udp/services"])
+def test_there_is_nothing_of_udp(ask, path):
     assert ask(f"/api/{path}") == (200, dict([JSON, ("X-Next-Page", "1")]), [])
 
 

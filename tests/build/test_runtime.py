@@ -35,8 +35,8 @@ def test_the_view_is_that_of_the_newest_generation(made):
     serving = Serving(STATIC.entry_points)
     assert serving.runtime().generation == 0
     assert list(serving.runtime().records(ROUTERS)) == []
-    serving.note(Told(3, Configuration(), {}, {"a@file": ("x",)}))
+    serving.note(Told(3, Configuration(), {}, {ROUTERS: {"a@file": ("x",)}}))
     view = serving.runtime()
-    assert (view.generation, view.warnings) == (3, {"a@file": ("x",)})
+    assert (view.generation, view.warnings[ROUTERS]) == (3, {"a@file": ("x",)})
     serving.note(Told(2, Configuration(), {}, {}))  # a worker that is behind
     assert serving.runtime() is view

@@ -93,7 +93,7 @@ def test_the_named_file_wins(flags, empty_folder, tmp_path, monkeypatch):
             b"",
             [
                 "x.yml: no section of a static configuration in it; there are entryPoints, providers, log, "
-                "serversTransport, api, ping, global, core"
+                "serversTransport, tcpServersTransport, api, ping, global, core"
             ],
         ),
         (

@@ -250,7 +250,7 @@ def test_default_entry_points(text, names):
         (
             "http: {}",
             "s.yml:1:1: no section of a static configuration in it; there are entryPoints, providers, log, "
-            "serversTransport, api, ping, "
+            "serversTransport, tcpServersTransport, api, ping, "
             "global, core",
         ),
     ],
@@ -276,7 +276,6 @@ def test_what_is_told_and_taken():
 @pytest.mark.parametrize(
     "section",
     [
-        "tcpServersTransport",
         "metrics",
         "accessLog",
         "tracing",

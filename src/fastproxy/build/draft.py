@@ -5,9 +5,11 @@ what nobody needs any more.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from .._core.balance import Balancer, Turns
 from .._core.step import Pipeline, Step
 from .._core.table import Route, Table
 from ..config import internal
@@ -20,16 +22,30 @@ from .routers import Places, route_of, tables_of, warnings_of
 from .runtime import (
     KINDS,
     MIDDLEWARES,
+    NESTING,
     NOUNS,
     ROUTERS,
     SERVICES,
+    TCP_MIDDLEWARES,
+    TCP_ROUTERS,
+    TCP_SERVICES,
+    TCP_TRANSPORTS,
     TRANSPORTS,
+    USERS,
     Broken,
     Runtime,
     Uses,
     references_of,
 )
 from .services import Service, service_of
+from .tcp import (
+    StreamTransport,
+    load_balancer_of,
+    stream_route_of,
+    stream_steps_of,
+    stream_transport_of,
+    weighted_of,
+)
 from .transports import Transport, transport_of
 from .work import Work
 
@@ -47,6 +63,13 @@ class Failure(NamedTuple):
     reason: str
 
 
+STEPS = {ROUTERS: MIDDLEWARES, TCP_ROUTERS: TCP_MIDDLEWARES}
+"""Kinds of routers that have middlewares, and of these."""
+
+ROUTES = tuple(STEPS)
+"""Kinds of routers that have tables."""
+
+
 class State:
     """What a generation leaves to the next: everything built, by name. What is disabled is not in it."""
 
@@ -55,14 +78,15 @@ class State:
         self.plugins = plugins
         self.estate = estate
         self.runtime = Runtime(places.entry_points)
-        self.transports: dict[str, Transport] = {}
-        self.steps: dict[str, tuple[Step, ...]] = {}
-        self.services: dict[str, Service] = {}
-        self.routes: dict[str, Route] = {}
-        self.pipelines: dict[tuple[str, ...], Pipeline] = {}
+        self.built: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        """Kind -> name -> what it became: transports, steps, services, routes."""
+
+        self.pipelines: dict[str, dict[tuple[str, ...], Pipeline]] = {kind: {} for kind in STEPS}
         """By the names of their middlewares: routers with the same ones share one."""
 
-        self.tables: tuple[Table, ...] = tuple(Table() for _ in places.entry_points)
+        self.tables: dict[str, tuple[Table, ...]] = {
+            kind: tuple(Table() for _ in places.entry_points) for kind in ROUTES
+        }
 
 
 class Overlay(Generic[Value]):
@@ -105,31 +129,25 @@ class Draft:
         self.changes = changes
         self.configured = {kind: Overlay(state.runtime.configured[kind]) for kind in KINDS}
         self.failures = {kind: Overlay(state.runtime.failures[kind]) for kind in KINDS}
-        self.warnings = Overlay(state.runtime.warnings)
-        self.services = Overlay(state.services)
-        self.routes = Overlay(state.routes)
-        self.built: dict[str, Overlay[Any]] = {
-            TRANSPORTS: Overlay(state.transports),
-            MIDDLEWARES: Overlay(state.steps),
-            SERVICES: self.services,
-            ROUTERS: self.routes,
-        }
-        self.pipelines: dict[tuple[str, ...], Pipeline] = {}
-        self.tables = state.tables
+        self.warnings = {kind: Overlay(state.runtime.warnings[kind]) for kind in KINDS}
+        self.built: dict[str, Overlay[Any]] = {kind: Overlay(state.built[kind]) for kind in KINDS}
+        self.services: Overlay[Service] = self.built[SERVICES]
+        self.pipelines: dict[str, dict[tuple[str, ...], Pipeline]] = {kind: {} for kind in STEPS}
+        self.tables = dict(state.tables)
         self.affected = self._affected()
         self._failed: list[Failure] = []
-        self._begun: set[str] = set()
+        self._begun: set[tuple[str, str]] = set()
         self._building: list[str] = []
 
     def _affected(self) -> dict[str, dict[str, None]]:
         """Return the names that are built again: what changed, and whoever uses it."""
-        uses = self.state.runtime.uses
+        runtime = self.state.runtime
         names = {kind: dict.fromkeys(self.changes.get(kind, ())) for kind in KINDS}
-        transports, middlewares = names[TRANSPORTS], names[MIDDLEWARES]
-        _spread(middlewares, self.state.runtime.chains)
-        names[SERVICES].update(_users(uses[TRANSPORTS], transports))
-        names[ROUTERS].update(_users(uses[SERVICES], names[SERVICES]))
-        names[ROUTERS].update(_users(uses[MIDDLEWARES], middlewares))
+        for used, user in USERS:
+            if used == user:
+                _spread(names[used], runtime.nests[used])
+            else:
+                names[user].update(_users(runtime.uses[used], names[used]))
         return names
 
     # --- building -------------------------------------------------------------------------------------
@@ -144,14 +162,16 @@ class Draft:
             for name in self.affected[kind]:
                 yield from self._build(kind, name)
                 yield None
-        self.tables = yield from tables_of(self.state.tables, self.routes.old(), self.routes.changes.values())
+        for kind in ROUTES:
+            old, new = self.built[kind].old(), self.built[kind].changes.values()
+            self.tables[kind] = yield from tables_of(self.state.tables[kind], old, new)
 
     def _build(self, kind: str, name: str) -> Work[None]:
         """Build one object, or note why it is disabled."""
-        if kind == MIDDLEWARES:
-            if name in self._begun:
+        if kind in NESTING:
+            if (kind, name) in self._begun:
                 return
-            self._begun.add(name)
+            self._begun.add((kind, name))
         configured = self.configured[kind].get(name)
         made, reason = None, None
         if isinstance(configured, str):
@@ -164,7 +184,7 @@ class Draft:
             except Exception as error:
                 log.exception("%s %s cannot be built", NOUNS[kind], name)
                 reason = f"it cannot be built: {error!r}; this is a mistake in fastproxy, the log says where"
-        if isinstance(made, Transport) and made.fault:
+        if isinstance(made, (Transport, StreamTransport)) and made.fault:
             reason = made.fault  # it is there all the same for services that need no TLS
         self.built[kind].put(name, made)
         self.failures[kind].put(name, reason)
@@ -176,53 +196,91 @@ class Draft:
             return (yield from transport_of(configured, self.state.estate.contexts))
         if kind == SERVICES:
             return (yield from self._service(name, configured))
-        return self._route(name, configured) if kind == ROUTERS else self._steps(name, configured)
+        if kind == TCP_TRANSPORTS:
+            return (yield from stream_transport_of(configured, self.state.estate.contexts))
+        if kind == TCP_SERVICES:
+            return (yield from self._stream_service(name, configured))
+        return self._decided(kind, name, configured)
+
+    def _decided(self, kind: str, name: str, configured: Any) -> Any:
+        """Build what needs no time."""
+        if kind == MIDDLEWARES:
+            return self._steps(name, configured)
+        if kind == TCP_MIDDLEWARES:
+            return stream_steps_of(name, configured)
+        return self._route(kind, name, configured)
 
     def _service(self, name: str, configured: Any) -> Work[Service]:
         wanted = configured.load_balancer and configured.load_balancer.servers_transport
         transport = self._used(TRANSPORTS, wanted or DEFAULT_TRANSPORT)
         return (yield from service_of(name, configured, transport, self.state.estate))
 
-    def _route(self, name: str, configured: Any) -> Route:
+    def _stream_service(self, name: str, configured: Any) -> Work[Turns]:
+        """Build a TCP service: the members of a weighted one first."""
+        old = self.state.built[TCP_SERVICES].get(name)
+        if configured.load_balancer is not None:
+            transport = self._used(TCP_TRANSPORTS, configured.load_balancer.servers_transport)
+            contexts = self.state.estate.contexts
+            return (yield from load_balancer_of(name, configured.load_balancer, transport, contexts, old))
+        with self._below(name):
+            for each in configured.weighted.services:
+                self._refuse_loop("service", each.name)
+                if each.name in self.affected[TCP_SERVICES]:
+                    yield from self._build(TCP_SERVICES, each.name)
+        return weighted_of(name, configured.weighted, lambda each: self._used(TCP_SERVICES, each), old)
+
+    def _route(self, kind: str, name: str, configured: Any) -> Route:
         places = self.state.places
-        self.warnings.put(name, warnings_of(configured, places) or None)
-        return route_of(
+        self.warnings[kind].put(name, warnings_of(configured, places) or None)
+        make, services = (route_of, SERVICES) if kind == ROUTERS else (stream_route_of, TCP_SERVICES)
+        return make(
             name,
             configured,
             places,
-            old=self.state.routes.get(name),
-            pipeline=lambda: self._pipeline(configured.middlewares),
-            balancer=lambda: self._used(SERVICES, configured.service).balancer,
+            old=self.state.built[kind].get(name),
+            pipeline=lambda: self._pipeline(kind, configured.middlewares),
+            balancer=lambda: _balancer(self._used(services, configured.service)),
         )
 
-    def _pipeline(self, names: tuple[str, ...]) -> Pipeline:
-        pipeline = self.pipelines.get(names)
-        if pipeline is None and not any(name in self.affected[MIDDLEWARES] for name in names):
-            pipeline = self.state.pipelines.get(names)
+    def _pipeline(self, kind: str, names: tuple[str, ...]) -> Pipeline:
+        middlewares, made = STEPS[kind], self.pipelines[kind]
+        pipeline = made.get(names)
+        if pipeline is None and not any(name in self.affected[middlewares] for name in names):
+            pipeline = self.state.pipelines[kind].get(names)
         if pipeline is None:
-            steps = [step for name in names for step in self._used(MIDDLEWARES, name)]
-            pipeline = self.pipelines[names] = Pipeline(steps)
+            steps = [step for name in names for step in self._used(middlewares, name)]
+            pipeline = made[names] = Pipeline(steps)
         return pipeline
 
     def _steps(self, name: str, configured: Any) -> tuple[Step, ...]:
         """Build a middleware: its steps, or, of a chain, the steps of its members in order."""
         if configured.chain is None:
             return steps_of(name, configured, self.state.plugins)
-        self._building.append(name)
-        try:
+        with self._below(name):
             return tuple(step for member in configured.chain.middlewares for step in self._member(member))
-        finally:
-            self._building.pop()
 
     def _member(self, name: str) -> tuple[Step, ...]:
         """Return the steps of a chain's member, which may be a chain that is not built yet."""
-        if name in self._building:
-            loop = [*self._building[self._building.index(name) :], name]
-            raise Broken(f"a chain that leads back to itself: {' -> '.join(loop)}")
+        self._refuse_loop("chain", name)
         if name in self.affected[MIDDLEWARES]:
             for _ in self._build(MIDDLEWARES, name):
                 pass  # steps are built at once: nothing is asked for
         return self._used(MIDDLEWARES, name)
+
+    @contextmanager
+    def _below(self, name: str) -> Iterator[None]:
+        """Note what is being built, while its members are."""
+        self._building.append(name)
+        try:
+            yield
+        finally:
+            self._building.pop()
+
+    def _refuse_loop(self, what: str, name: str) -> None:
+        """Raise Broken if a member is one of those that it is built for."""
+        if name in self._building:
+            loop = [*self._building[self._building.index(name) :], name]
+            raise Broken(f"a {what} that leads back to itself: {' -> '.join(loop)}")
 
     def _used(self, kind: str, name: str) -> Any:
         """Return what somebody refers to. Raises Broken if it is not there or disabled."""
@@ -232,7 +290,7 @@ class Draft:
         reason = self.failures[kind].get(name)
         if reason is not None:
             raise Broken(f"{_CALLED[kind].format(name)} is disabled: {reason}")
-        if kind == TRANSPORTS:
+        if kind in (TRANSPORTS, TCP_TRANSPORTS):
             raise Broken(f"servers transport not found {name}")
         bare, _, provider = name.rpartition("@")
         if kind == SERVICES and provider == internal.PROVIDER and bare in internal.NAMES:
@@ -248,22 +306,22 @@ class Draft:
 
     def land(self) -> None:
         """Make the state that of this generation."""
-        self._land_pipelines()
-        for overlays in (self.configured, self.failures, self.built):
+        for kind in STEPS:
+            self._land_pipelines(kind)
+        for overlays in (self.configured, self.failures, self.built, self.warnings):
             for overlay in overlays.values():
                 overlay.land()
-        self.warnings.land()
         self.state.tables = self.tables
 
-    def _land_pipelines(self) -> None:
-        kept = self.state.pipelines
-        middlewares = self.affected[MIDDLEWARES]
+    def _land_pipelines(self, kind: str) -> None:
+        kept = self.state.pipelines[kind]
+        middlewares = self.affected[STEPS[kind]]
         if middlewares:
             for names in [names for names in kept if not middlewares.keys().isdisjoint(names)]:
                 del kept[names]
-        if len(kept) > 2 * len(self.state.routes) + 64:
+        if len(kept) > 2 * len(self.state.built[kind]) + 64:
             kept.clear()  # most are of routers that are gone; those of the others live on in their routes
-        kept.update(self.pipelines)
+        kept.update(self.pipelines[kind])
 
     def settle(self) -> Work[None]:
         """Return the work that is left when the snapshot is in its place. Made before `land`, done after."""
@@ -299,7 +357,16 @@ _CALLED: dict[str, str] = {
     SERVICES: 'the service "{}"',
     MIDDLEWARES: 'middleware "{}"',
     TRANSPORTS: 'the servers transport "{}"',
+    TCP_ROUTERS: 'TCP router "{}"',
+    TCP_SERVICES: 'the service "{}"',
+    TCP_MIDDLEWARES: 'middleware "{}"',
+    TCP_TRANSPORTS: 'the servers transport "{}"',
 }
+
+
+def _balancer(service: Service | Turns) -> Balancer:
+    """Return what names the server of the next request or connection."""
+    return service.balancer if isinstance(service, Service) else service
 
 
 def _only(objects: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .._core.step import Pipeline
 from .._core.table import Route, Table
 from ..config.dynamic import HttpRouter
 from ..config.static import StaticConfiguration
+from ..config.tcp import TcpRouter
 from .rules import rule_of
 from .runtime import Broken, priority_of, provider_of
 from .work import Work
@@ -50,10 +51,10 @@ def route_of(
     """
     text = configured.rule
     wrong: list[str] = []
-    rule = _attempt(wrong, lambda: old.rule if old is not None and old.rule.text == text else rule_of(text))
-    tables = _attempt(wrong, lambda: _tables_on(configured, places))
-    steps = _attempt(wrong, pipeline)
-    service = _attempt(wrong, balancer)
+    rule = attempt(wrong, lambda: old.rule if old is not None and old.rule.text == text else rule_of(text))
+    tables = attempt(wrong, lambda: tables_on(configured, places))
+    steps = attempt(wrong, pipeline)
+    service = attempt(wrong, balancer)
     if configured.tls is not None:
         wrong.append("tls: routers of TLS connections are not supported yet")
         rule = None
@@ -74,7 +75,8 @@ def route_of(
 Made = TypeVar("Made")
 
 
-def _attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
+def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
+    """Return what is made, or None, and add to `wrong` why it cannot be."""
     try:
         return make()
     except Broken as broken:
@@ -82,7 +84,8 @@ def _attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
         return None
 
 
-def _tables_on(configured: HttpRouter, places: Places) -> tuple[int, ...]:
+def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
+    """Return the indexes of a router's tables. Raises Broken when it has none."""
     points = places.entry_points
     tables = {points[each] for each in configured.entry_points if each in points}
     if not tables:
@@ -90,7 +93,7 @@ def _tables_on(configured: HttpRouter, places: Places) -> tuple[int, ...]:
     return tuple(sorted(tables))
 
 
-def warnings_of(configured: HttpRouter, places: Places) -> tuple[str, ...]:
+def warnings_of(configured: HttpRouter | TcpRouter, places: Places) -> tuple[str, ...]:
     """Return what is wrong about a router that may serve all the same."""
     return tuple(
         f'entryPoint "{each}" doesn\'t exist'

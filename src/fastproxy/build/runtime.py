@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..config.dynamic import Configuration, HttpRouter
+from ..config.tcp import CATCH_ALL, TcpRouter, is_catch_all
 
 ROUTERS, SERVICES, MIDDLEWARES, TRANSPORTS = (
     "http.routers",
@@ -19,7 +20,17 @@ ROUTERS, SERVICES, MIDDLEWARES, TRANSPORTS = (
 )
 """The kinds of objects, named as the sections in which they stand."""
 
-KINDS = (TRANSPORTS, MIDDLEWARES, SERVICES, ROUTERS)
+TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES, TCP_TRANSPORTS = (
+    "tcp.routers",
+    "tcp.services",
+    "tcp.middlewares",
+    "tcp.serversTransports",
+)
+
+KINDS = (
+    *(TRANSPORTS, MIDDLEWARES, SERVICES, ROUTERS),
+    *(TCP_TRANSPORTS, TCP_MIDDLEWARES, TCP_SERVICES, TCP_ROUTERS),
+)
 """In the order in which they are built: whoever is used comes before whoever uses it."""
 
 NOUNS = {
@@ -27,8 +38,30 @@ NOUNS = {
     SERVICES: "service",
     MIDDLEWARES: "middleware",
     TRANSPORTS: "serversTransport",
+    TCP_ROUTERS: "TCP router",
+    TCP_SERVICES: "TCP service",
+    TCP_MIDDLEWARES: "TCP middleware",
+    TCP_TRANSPORTS: "TCP serversTransport",
 }
 """What one of a kind is called."""
+
+NESTING = (MIDDLEWARES, TCP_SERVICES)
+"""Kinds of which one object may be made of others: chains of middlewares, weighted services of services."""
+
+USERS = (
+    (MIDDLEWARES, MIDDLEWARES),
+    (TRANSPORTS, SERVICES),
+    (SERVICES, ROUTERS),
+    (MIDDLEWARES, ROUTERS),
+    (TCP_TRANSPORTS, TCP_SERVICES),
+    (TCP_SERVICES, TCP_SERVICES),
+    (TCP_SERVICES, TCP_ROUTERS),
+    (TCP_MIDDLEWARES, TCP_ROUTERS),
+)
+"""Who is used, and by whom, in an order in which a change spreads."""
+
+Warnings = dict[str, dict[str, tuple[str, ...]]]
+"""Kind -> name -> what is to be warned of."""
 
 Status = Literal["enabled", "warning", "disabled"]
 
@@ -107,6 +140,12 @@ def references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
         return {TRANSPORTS: (configured.load_balancer.servers_transport,)}
     if kind == MIDDLEWARES and configured.chain is not None:
         return {MIDDLEWARES: configured.chain.middlewares}
+    if kind == TCP_ROUTERS:
+        return {TCP_SERVICES: (configured.service,), TCP_MIDDLEWARES: configured.middlewares}
+    if kind == TCP_SERVICES and configured.load_balancer is not None:
+        return {TCP_TRANSPORTS: (configured.load_balancer.servers_transport,)}
+    if kind == TCP_SERVICES and configured.weighted is not None:
+        return {TCP_SERVICES: tuple(each.name for each in configured.weighted.services)}
     return {}
 
 
@@ -122,14 +161,14 @@ class Runtime:
         self.failures: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
         """Those that are disabled, with the reason."""
 
-        self.warnings: dict[str, tuple[str, ...]] = {}
-        """By router: what is wrong about it beside what disables it."""
+        self.warnings: Warnings = {kind: {} for kind in KINDS}
+        """What is wrong about each beside what disables it."""
 
         self.uses: dict[str, Uses] = {kind: Uses() for kind in KINDS}
         """By the kind of what is used: routers use services and middlewares, services use transports."""
 
-        self.chains = Uses()
-        """Middlewares that use middlewares."""
+        self.nests: dict[str, Uses] = {kind: Uses() for kind in NESTING}
+        """Who uses others of its own kind."""
 
     @classmethod
     def of(
@@ -138,13 +177,13 @@ class Runtime:
         entry_points: Iterable[str],
         generation: int,
         failures: Mapping[str, dict[str, str]],
-        warnings: dict[str, tuple[str, ...]],
+        warnings: Mapping[str, dict[str, tuple[str, ...]]],
     ) -> "Runtime":
         """Put together what a builder in another process has: its configuration, and what it tells of it."""
         made = cls(entry_points)
         made.generation = generation
         made.failures.update(failures)
-        made.warnings = warnings
+        made.warnings.update(warnings)
         for kind in KINDS:
             objects = configuration.table(kind)
             made.configured[kind] = {**objects, **configuration.broken.get(kind, {})}
@@ -155,7 +194,7 @@ class Runtime:
 
     def users_of(self, user: str, used: str) -> Uses:
         """Return who of the kind `user` refers to whom of the kind `used`."""
-        return self.chains if user == used == MIDDLEWARES else self.uses[used]
+        return self.nests[used] if user == used else self.uses[used]
 
     def record(self, kind: str, name: str) -> Record | None:
         """Return what is known of one object; None when there is none of that name."""
@@ -163,7 +202,7 @@ class Runtime:
         if configured is None:
             return None
         reason = self.failures[kind].get(name)
-        warnings = self.warnings.get(name, ()) if kind == ROUTERS else ()
+        warnings = self.warnings[kind].get(name, ())
         return Record(
             kind=kind,
             name=name,
@@ -171,7 +210,7 @@ class Runtime:
             status="disabled" if reason is not None else "warning" if warnings else "enabled",
             error=(*((reason,) if reason is not None else ()), *warnings),
             used_by=self._used_by(kind, name),
-            using=self._using(configured) if kind == ROUTERS else (),
+            using=self._using(configured) if kind in (ROUTERS, TCP_ROUTERS) else (),
         )
 
     def records(self, kind: str) -> Iterator[Record]:
@@ -186,8 +225,8 @@ class Runtime:
 
     def _used_by(self, kind: str, name: str) -> tuple[str, ...]:
         users = set(self.uses[kind].of(name))
-        if kind == MIDDLEWARES:
-            users.update(self.chains.of(name))
+        if kind in self.nests:
+            users.update(self.nests[kind].of(name))
         return tuple(sorted(users))
 
     def _using(self, configured: Any) -> tuple[str, ...]:
@@ -196,8 +235,13 @@ class Runtime:
         return tuple(sorted(self.entry_points.intersection(configured.entry_points)))
 
 
-def priority_of(router: HttpRouter) -> int:
-    """Return the priority of a router: the one given, else the length of its rule in bytes."""
+def priority_of(router: HttpRouter | TcpRouter) -> int:
+    """Return the priority of a router: the one given, else the length of its rule in bytes.
+
+    A TCP router whose rule is a bare HostSNI(`*`) and that gives none is asked behind all others.
+    """
+    if not router.priority and isinstance(router, TcpRouter) and is_catch_all(router.rule):
+        return CATCH_ALL
     return router.priority or len(router.rule.encode("utf-8", "surrogateescape"))
 
 

@@ -16,7 +16,7 @@ from .changes import Counts, changes_of, counts_of, difference
 from .draft import Draft, Failure, State
 from .estate import Estate
 from .routers import places_of
-from .runtime import Runtime
+from .runtime import ROUTERS, TCP_ROUTERS, Runtime
 from .work import Work
 
 
@@ -57,7 +57,7 @@ class Builder:
         counts = counts_of(self.runtime.configured, changes)
         draft = Draft(self._state, changes)
         yield from draft.build()
-        snapshot = Snapshot(generation, draft.tables)
+        snapshot = Snapshot(generation, draft.tables[ROUTERS], draft.tables[TCP_ROUTERS])
         made = Generation(snapshot, counts, draft.new_failures(), draft.settle())
         draft.land()
         self.runtime.generation = generation

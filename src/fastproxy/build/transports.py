@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ..config.dynamic import ServersTransport
 from ..config.static import ForwardingTimeouts
+from ..config.tcp import TcpServersTLS
 from ..config.tls import CIPHER_SUITES, CIPHER_SUITES_13, LEAST, MOST, CertificatePair
 from ..config.values import SECOND
 from .runtime import Broken
@@ -40,6 +41,7 @@ class TLS(NamedTuple):
     ciphers: tuple[str, ...] = ()
     least: str = ""
     most: str = ""
+    alpn: tuple[str, ...] = ("http/1.1",)
 
 
 class Transport(NamedTuple):
@@ -99,6 +101,14 @@ def tls_of(configured: ServersTransport) -> TLS:
     )
     _check_versions(tls)
     return tls
+
+
+def stream_tls_of(configured: TcpServersTLS) -> TLS:
+    """Read the TLS options of a TCP transport, and the files that they name. Raises Broken."""
+    roots = tuple(_content(text, f"tls.rootCAs[{at}]") for at, text in enumerate(configured.root_cas))
+    certificate, key = _own_certificate(configured.certificates)
+    insecure = configured.insecure_skip_verify
+    return TLS(insecure=insecure, roots=roots, certificate=certificate, key=key, alpn=())
 
 
 def limits_of(max_idle: int, timeouts: ForwardingTimeouts) -> Limits:
@@ -188,7 +198,8 @@ def make_context(tls: TLS) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.set_alpn_protocols(["http/1.1"])
+    if tls.alpn:
+        context.set_alpn_protocols(list(tls.alpn))
     _set_versions(context, tls)
     _set_ciphers(context, tls)
     if tls.insecure:

@@ -4,10 +4,12 @@ So a worker needs no file, and a file that was renewed is noticed with the next 
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import structs
 
 from .http import ServersTransport
+from .tcp import TcpServersTLS, TcpServersTransport
 from .tls import CertificatePair
 
 
@@ -16,12 +18,24 @@ def with_contents(transport: ServersTransport) -> ServersTransport:
 
     A text that is no existing file stays: it is PEM already, or whoever uses it tells that it is not.
     """
+    return _filled(transport)
+
+
+def with_tcp_contents(transport: TcpServersTransport) -> TcpServersTransport:
+    """Return a TCP transport likewise."""
+    return structs.replace(transport, tls=_filled(transport.tls)) if transport.tls is not None else transport
+
+
+Files = TypeVar("Files", ServersTransport, TcpServersTLS)
+
+
+def _filled(section: Files) -> Files:
     return structs.replace(
-        transport,
-        root_cas=tuple(content_of(each) for each in transport.root_cas),
+        section,
+        root_cas=tuple(content_of(each) for each in section.root_cas),
         certificates=tuple(
             CertificatePair(content_of(each.cert_file), content_of(each.key_file))
-            for each in transport.certificates
+            for each in section.certificates
         ),
     )
 

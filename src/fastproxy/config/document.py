@@ -20,7 +20,7 @@ from .static import StaticConfiguration
 from .texts import TEMPLATE, Format, load
 from .tls import name_of
 
-_NOT_YET = ("tcp", "udp")
+_NOT_YET = ("udp",)
 _STATIC_ROOTS = frozenset(name.lower() for name in plan_of(StaticConfiguration).names())
 
 

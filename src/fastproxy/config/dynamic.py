@@ -5,11 +5,16 @@ from typing import Any
 
 from .http import HttpConfiguration, HttpMiddleware, HttpRouter, HttpService, ServersTransport
 from .schema import Section
+from .tcp import TcpConfiguration
 from .tls import TLSConfiguration
 
 __all__ = ["KINDS", "Configuration", "HttpMiddleware", "HttpRouter", "HttpService", "ServersTransport"]
 
-SECTIONS: dict[str, type[Section]] = {"http": HttpConfiguration, "tls": TLSConfiguration}
+SECTIONS: dict[str, type[Section]] = {
+    "http": HttpConfiguration,
+    "tcp": TcpConfiguration,
+    "tls": TLSConfiguration,
+}
 """The sections of a document, in each of which objects stand by kind and name."""
 
 _ATTRIBUTES = {
@@ -29,6 +34,7 @@ class Configuration(Section, frozen=True):
     """
 
     http: HttpConfiguration = HttpConfiguration()
+    tcp: TcpConfiguration = TcpConfiguration()
     tls: TLSConfiguration = TLSConfiguration()
 
     broken: dict[str, dict[str, str]] = {}

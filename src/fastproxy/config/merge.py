@@ -11,10 +11,12 @@ from msgspec import structs
 from .dynamic import KINDS, Configuration
 from .http import HttpMiddleware, HttpRouter, HttpService, ServersTransport
 from .static import EncodedCharacters, EntryPoint, StaticConfiguration
+from .tcp import TcpRouter, TcpServersTLS, TcpServersTransport, TcpService
 from .tls import DEFAULT, RouterTLS
 
 DEFAULT_TRANSPORT = "default@internal"
-"""The transport of services that name none; made of the static `serversTransport`."""
+"""The transport of services that name none; made of the static `serversTransport`, and for TCP services of
+the static `tcpServersTransport`."""
 
 
 class Merged(NamedTuple):
@@ -62,7 +64,10 @@ class Merger:
     def __init__(self, static: StaticConfiguration) -> None:
         self._defaults = static.default_entry_points()
         self._models = {name: point for name, point in static.entry_points.items() if _is_model(point)}
-        self._transport = _default_transport(static)
+        self._transports: dict[str, Any] = {
+            "http.serversTransports": _default_transport(static),
+            "tcp.serversTransports": _default_tcp_transport(static),
+        }
         self._known: dict[tuple[str, str], dict[str, Known]] = {}
         self._qualify: dict[str, Callable[[str, Any, str], list[tuple[str, Any]]]] = {
             "http.routers": self._routers,
@@ -72,6 +77,10 @@ class Merger:
             "tls.certificates": _unchanged,
             "tls.stores": _unchanged,
             "tls.options": _unchanged,
+            "tcp.routers": self._tcp_router,
+            "tcp.services": _tcp_service,
+            "tcp.middlewares": _unchanged,
+            "tcp.serversTransports": _unchanged,
         }
 
     def merge(self, providers: Mapping[str, Configuration]) -> Merged:
@@ -81,7 +90,8 @@ class Merger:
         """
         tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         broken: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
-        tables["http.serversTransports"][DEFAULT_TRANSPORT] = self._transport
+        for kind, transport in self._transports.items():
+            tables[kind][DEFAULT_TRANSPORT] = transport
         warnings: list[str] = []
         known: dict[tuple[str, str], dict[str, Known]] = {}
         for provider, configuration in providers.items():
@@ -127,6 +137,15 @@ class Merger:
         if plain or not copies:
             copies.insert(0, (name, structs.replace(made, entry_points=plain)))
         return copies
+
+    def _tcp_router(self, name: str, router: TcpRouter, provider: str) -> list[tuple[str, TcpRouter]]:
+        made = structs.replace(
+            router,
+            middlewares=tuple(qualified(each, provider) for each in router.middlewares),
+            service=qualified(router.service, provider),
+            entry_points=router.entry_points or self._defaults,
+        )
+        return [(name, made)]
 
     def _with_model(self, router: HttpRouter, point: str, provider: str) -> HttpRouter:
         """Limit a router to one entry point, and give it what that says: its middlewares come first, its TLS
@@ -176,6 +195,21 @@ def _default_transport(static: StaticConfiguration) -> ServersTransport:
     )
 
 
+def _default_tcp_transport(static: StaticConfiguration) -> TcpServersTransport:
+    """Return the static `tcpServersTransport` in the form of a dynamic one."""
+    settings = static.tcp_servers_transport
+    tls = None
+    if settings.tls is not None:
+        insecure, roots = settings.tls.insecure_skip_verify, settings.tls.root_cas
+        tls = TcpServersTLS(insecure_skip_verify=insecure, root_cas=roots)
+    return TcpServersTransport(
+        dial_timeout=settings.dial_timeout,
+        dial_keep_alive=settings.dial_keep_alive,
+        termination_delay=settings.termination_delay,
+        tls=tls,
+    )
+
+
 def _service(name: str, service: HttpService, provider: str) -> list[tuple[str, HttpService]]:
     balancer = service.load_balancer
     if balancer is None:
@@ -191,6 +225,21 @@ def _middleware(name: str, middleware: HttpMiddleware, provider: str) -> list[tu
         return [(name, middleware)]
     names = tuple(qualified(each, provider) for each in middleware.chain.middlewares)
     return [(name, structs.replace(middleware, chain=structs.replace(middleware.chain, middlewares=names)))]
+
+
+def _tcp_service(name: str, service: TcpService, provider: str) -> list[tuple[str, TcpService]]:
+    balancer, weighted = service.load_balancer, service.weighted
+    if balancer is not None:
+        transport = (
+            qualified(balancer.servers_transport, provider)
+            if balancer.servers_transport
+            else DEFAULT_TRANSPORT
+        )
+        balancer = structs.replace(balancer, servers_transport=transport)
+    if weighted is not None:
+        services = (structs.replace(each, name=qualified(each.name, provider)) for each in weighted.services)
+        weighted = structs.replace(weighted, services=tuple(services))
+    return [(name, TcpService(load_balancer=balancer, weighted=weighted))]
 
 
 def _unchanged(name: str, each: Any, provider: str) -> list[tuple[str, Any]]:

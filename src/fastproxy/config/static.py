@@ -63,6 +63,22 @@ class Transport(Section, frozen=True):
     """Age after which a connection is closed with its next answer. 0: no limit."""
 
 
+class ProxyProtocol(Section, frozen=True):
+    """`proxyProtocol`: whose headers of the PROXY protocol, version 1 or 2, are read. None is required."""
+
+    MAY_BE_EMPTY = True
+
+    insecure: bool = False
+    """Those of everybody."""
+
+    trusted_ips: tuple[Network, ...] = field(default=(), name="trustedIPs")
+    """Those of peers with these addresses (addresses or CIDR networks)."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.insecure and not self.trusted_ips:
+            yield "trustedIPs", "missing; list the proxies whose headers are believed, or set insecure"
+
+
 class ForwardedHeaders(Section, frozen=True):
     """`forwardedHeaders`: whose X-Forwarded-* fields are believed."""
 
@@ -160,7 +176,7 @@ class EntryPointHTTP(Section, frozen=True):
 class EntryPoint(Section, frozen=True):
     """`entryPoints.<name>`: an address to listen on, and how."""
 
-    NOT_YET = "allowACMEByPass proxyProtocol http2 http3 udp observability"
+    NOT_YET = "allowACMEByPass http2 http3 udp observability"
 
     address: ListenAddress = ""
     """`[host]:port[/tcp]`; see `location` for its parts."""
@@ -172,6 +188,10 @@ class EntryPoint(Section, frozen=True):
     """Let other processes listen on the same port too (SO_REUSEPORT)."""
 
     transport: Transport = Transport()
+
+    proxy_protocol: ProxyProtocol | None = None
+    """None: a header of the PROXY protocol is data like any other."""
+
     forwarded_headers: ForwardedHeaders = ForwardedHeaders()
     http: EntryPointHTTP = EntryPointHTTP()
 
@@ -357,6 +377,38 @@ class DefaultTransport(Section, frozen=True):
     forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
 
 
+TCP_DIAL_TIMEOUT = 30 * SECOND
+TCP_DIAL_KEEP_ALIVE = 15 * SECOND
+TCP_TERMINATION_DELAY = 100 * MILLISECOND
+"""What the options of TCP transports are when they are not written."""
+
+
+class DefaultTCPTransportTLS(Section, frozen=True):
+    """`tcpServersTransport.tls`: how TLS is spoken to the servers of such services."""
+
+    MAY_BE_EMPTY = True
+    NOT_YET = "spiffe"
+
+    insecure_skip_verify: bool = False
+    root_cas: tuple[str, ...] = field(default=(), name="rootCAs")
+    """Files or PEM texts; replace the system's authorities."""
+
+
+class DefaultTCPTransport(Section, frozen=True):
+    """`tcpServersTransport`: how servers are reached by TCP services that name no transport."""
+
+    dial_timeout: Nanoseconds = TCP_DIAL_TIMEOUT
+    """To accept a connection. 0: no limit."""
+
+    dial_keep_alive: Nanoseconds = TCP_DIAL_KEEP_ALIVE
+    """Silence after which the kernel asks whether a server is still there. 0: 15 s. Negative: never."""
+
+    termination_delay: Nanoseconds = TCP_TERMINATION_DELAY
+    """What the other direction may still take after one has ended. Negative: no limit."""
+
+    tls: DefaultTCPTransportTLS | None = None
+
+
 class Global(Section, frozen=True):
     """`global`: accepted so that files need no change; fastproxy never calls home."""
 
@@ -424,15 +476,13 @@ _INTERNAL = EntryPoint(address=":8080")
 class StaticConfiguration(Section, frozen=True):
     """Everything that is read at start."""
 
-    NOT_YET = (
-        "tcpServersTransport metrics accessLog tracing hostResolver certificatesResolvers "
-        "experimental spiffe ocsp"
-    )
+    NOT_YET = "metrics accessLog tracing hostResolver certificatesResolvers experimental spiffe ocsp"
 
     entry_points: dict[str, EntryPoint] = {}
     providers: Providers = Providers()
     log: Log = Log()
     servers_transport: DefaultTransport = DefaultTransport()
+    tcp_servers_transport: DefaultTCPTransport = DefaultTCPTransport()
     api: API | None = None
     ping: Ping | None = None
     global_: Global = field(default=Global(), name="global")

@@ -315,6 +315,26 @@ def _check_host(text: str) -> None:
         raise ValueError(f'"{text}" has port 0; a server has a port from 1 to 65535')
 
 
+def server_address(text: str) -> str:
+    """Check the address of a TCP or UDP server, `host:port` or `[IPv6]:port`, and return it as it is."""
+    host, colon, port = text.rpartition(":")
+    if "://" in text:
+        raise ValueError(f'"{text}" is a URL; a server here has an address, such as 10.0.0.7:5432')
+    if not colon or not host:
+        raise ValueError(f'"{text}" is not the address of a server; write "host:port"')
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f'"{text}" has the port "{port}"; a server has one from 1 to 65535')
+    if not _listen_host(host, text):
+        raise ValueError(f'"{text}" is an address without a host; write "host:port"')
+    return text
+
+
+def split_server_address(text: str) -> tuple[str, int]:
+    """Return host, without brackets, and port of an address that `server_address` has checked."""
+    host, _, port = text.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def not_negative(text: str) -> int:
     """Read a whole number that is 0 or more."""
     value = integer(text)

@@ -7,13 +7,13 @@ elsewhere is followed to where its file changes.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from watchfiles import awatch
 
-from ..config.contents import with_contents
+from ..config.contents import with_contents, with_tcp_contents
 from ..config.document import Document, Reading, with_same_objects
 from ..config.dynamic import KINDS, Configuration
 from ..config.findings import Findings, Place
@@ -36,7 +36,11 @@ LOOK_AGAIN = 1000
 """Milliseconds after which the files are looked at although nobody told of a change: where telling does not
 work (network file systems), and for what happened before the watching began."""
 
-TRANSPORTS = "http.serversTransports"
+FILLED: dict[str, Callable[[Any], Any]] = {
+    "http.serversTransports": with_contents,
+    "tcp.serversTransports": with_tcp_contents,
+}
+"""Kinds of objects that name files, and what puts their content in its place."""
 
 Signature = dict[str, tuple[int, int, int, int]]
 """What tells a file from its successor, by path: device, inode, time of change in nanoseconds, size."""
@@ -107,11 +111,11 @@ class FileProvider(Provider):
 
     def _with_contents(self, configuration: Configuration) -> Configuration:
         """Put the content of certificate files into the transports; those that stay equal stay the same."""
-        transports = configuration.table(TRANSPORTS)
-        if not transports:
-            return configuration
         tables = {kind: configuration.table(kind) for kind in KINDS}
-        tables[TRANSPORTS] = {name: with_contents(each) for name, each in transports.items()}
+        if not any(tables[kind] for kind in FILLED):
+            return configuration
+        for kind, fill in FILLED.items():
+            tables[kind] = {name: fill(each) for name, each in tables[kind].items()}
         filled = Configuration.of(tables, configuration.broken)
         return with_same_objects(self._last, filled) if self._last else filled
 

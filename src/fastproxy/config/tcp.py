@@ -1,0 +1,228 @@
+"""The `tcp` part of a dynamic document: routers, services, middlewares and transports of plain connections.
+
+Source of names, types and defaults: TCP routers, services, middlewares and serversTransports of Traefik v3.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import field
+
+from .http import HIGHEST_PRIORITY
+from .schema import Choice, Mistake, Reads, Section
+from .static import TCP_DIAL_KEEP_ALIVE, TCP_DIAL_TIMEOUT, TCP_TERMINATION_DELAY
+from .tls import CertificatePair
+from .values import Nanoseconds, Network, integer, server_address
+
+CATCH_ALL = -1
+"""The priority of a router whose rule is a bare HostSNI(`*`) and that gives none."""
+
+_BARE_CATCH_ALL = re.compile(r"""\s*(HostSNI|hostsni|HOSTSNI|Hostsni)\s*\(\s*(`\*`|"\*")\s*,?\s*\)\s*""")
+
+
+def proxy_version(text: str) -> int:
+    """Read the version of a PROXY protocol: 1 or 2."""
+    version = integer(text)
+    if version not in (1, 2):
+        raise ValueError(f"{text} is no version of the PROXY protocol; there are 1, as text, and 2, binary")
+    return version
+
+
+def is_catch_all(rule: str) -> bool:
+    """Tell whether a rule is a bare HostSNI(`*`), which every connection matches."""
+    return _BARE_CATCH_ALL.fullmatch(rule) is not None
+
+
+class TcpRouter(Section, frozen=True):
+    """`tcp.routers.<name>`: connections that a rule matches go through middlewares to a service."""
+
+    NOT_YET = "tls"
+
+    rule: str = ""
+    """As written; its length in bytes is the priority of a router that gives none, see `CATCH_ALL`."""
+
+    rule_syntax: Annotated[Literal["v3"], Choice(not_yet="v2")] = "v3"
+
+    entry_points: tuple[str, ...] = ()
+    """Empty in a document: the default entry points, which `merge` fills in."""
+
+    middlewares: tuple[str, ...] = ()
+    """In the order in which they see a connection."""
+
+    service: str = ""
+    priority: int = 0
+    """0: the length of the rule in bytes. May be negative."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.rule:
+            yield "rule", "missing; a router needs a rule, such as HostSNI(`*`)"
+        if not self.service:
+            yield "service", "missing; a router needs the name of a service"
+        if self.priority > HIGHEST_PRIORITY:
+            yield "priority", f"{self.priority} is too high; the greatest is {HIGHEST_PRIORITY}"
+
+
+class TcpServer(Section, frozen=True):
+    """`loadBalancer.servers[]`: one server."""
+
+    address: Annotated[str, Reads(server_address)] = ""
+    """host:port, [IPv6]:port."""
+
+    tls: bool = False
+    """Speak TLS to it, as the `tls` section of the transport says."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.address:
+            yield "address", "missing; a server needs one, such as 10.0.0.7:5432"
+
+
+class ProxyProtocol(Section, frozen=True):
+    """`proxyProtocol`: tell servers who the client is, in front of everything else."""
+
+    MAY_BE_EMPTY = True
+
+    version: Annotated[int, Reads(proxy_version)] = 2
+    """1: a line of text; 2: binary."""
+
+
+class TcpLoadBalancer(Section, frozen=True):
+    """`loadBalancer`: servers that do the same work, each as often as the others."""
+
+    NOT_YET = "healthCheck"
+
+    servers: tuple[TcpServer, ...] = ()
+    """Empty: every connection is closed."""
+
+    servers_transport: str = ""
+    """Empty: `default@internal`, which `merge` fills in."""
+
+    proxy_protocol: ProxyProtocol | None = None
+    """Deprecated: counts where no serversTransport is named."""
+
+    termination_delay: int | None = None
+    """Deprecated, milliseconds: counts where no serversTransport is named."""
+
+
+class WeightedService(Section, frozen=True):
+    """`weighted.services[]`: a service, and its share."""
+
+    name: str = ""
+    weight: int = 1
+    """Share of the connections; 0 and less: none at all."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.name:
+            yield "name", "missing; name a service"
+
+
+class Weighted(Section, frozen=True):
+    """`weighted`: services that share the work."""
+
+    NOT_YET = "healthCheck"
+
+    services: tuple[WeightedService, ...] = ()
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.services:
+            yield "services", "missing; list the services that share the work"
+
+
+class TcpService(Section, frozen=True):
+    """`tcp.services.<name>`: exactly one type."""
+
+    load_balancer: TcpLoadBalancer | None = None
+    weighted: Weighted | None = None
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.load_balancer is None and self.weighted is None:
+            yield "", "the service does not have any type defined; give it a loadBalancer, or weighted"
+        if self.load_balancer is not None and self.weighted is not None:
+            yield "", "multi-types service not supported: loadBalancer, weighted; leave one of them"
+
+
+class TcpAllowList(Section, frozen=True):
+    """`ipAllowList`, and by its deprecated name `ipWhiteList`: let in only clients with these addresses."""
+
+    source_range: tuple[Network, ...] = ()
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.source_range:
+            yield "sourceRange", "missing; list the addresses or networks to let in"
+
+
+class TcpMiddleware(Section, frozen=True):
+    """`tcp.middlewares.<name>`. Exactly one attribute is not None: `kind` names it, `settings` gives it."""
+
+    NOT_YET = "inFlightConn"
+
+    ip_allow_list: TcpAllowList | None = None
+    ip_white_list: TcpAllowList | None = None
+
+    @property
+    def kind(self) -> str:
+        """The type as a document writes it."""
+        return "ipAllowList" if self.ip_allow_list is not None else "ipWhiteList"
+
+    @property
+    def settings(self) -> TcpAllowList:
+        """The section of its type."""
+        settings = self.ip_allow_list if self.ip_allow_list is not None else self.ip_white_list
+        assert settings is not None
+        return settings
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.ip_allow_list is None and self.ip_white_list is None:
+            yield (
+                "",
+                "invalid middleware type or middleware does not exist; a middleware has exactly one type",
+            )
+        if self.ip_allow_list is not None and self.ip_white_list is not None:
+            yield (
+                "",
+                "cannot create middleware: multi-types middleware not supported: ipAllowList, ipWhiteList; "
+                "give each a middleware of its own",
+            )
+
+
+class TcpServersTLS(Section, frozen=True):
+    """`tls` of a transport: how TLS is spoken to servers."""
+
+    MAY_BE_EMPTY = True
+    NOT_YET = "peerCertURI peerCertSANs spiffe"
+
+    server_name: str = ""
+    """Name asked for and verified. It is not derived from the address of the server."""
+
+    insecure_skip_verify: bool = False
+    root_cas: tuple[str, ...] = field(default=(), name="rootCAs")
+    """Files or PEM texts; replace the system's authorities."""
+
+    certificates: tuple[CertificatePair, ...] = ()
+
+
+class TcpServersTransport(Section, frozen=True):
+    """`tcp.serversTransports.<name>`: how servers are reached."""
+
+    dial_timeout: Nanoseconds = TCP_DIAL_TIMEOUT
+    """To accept a connection. 0: no limit."""
+
+    dial_keep_alive: Nanoseconds = TCP_DIAL_KEEP_ALIVE
+    """Silence after which the kernel asks whether a server is still there. 0: 15 s. Negative: never."""
+
+    termination_delay: Nanoseconds = TCP_TERMINATION_DELAY
+    """What the other direction may still take after one has ended. Negative: no limit."""
+
+    proxy_protocol: ProxyProtocol | None = None
+    """None: none is sent."""
+
+    tls: TcpServersTLS | None = None
+
+
+class TcpConfiguration(Section, frozen=True):
+    """`tcp`: the objects of a document by name."""
+
+    routers: dict[str, TcpRouter] = {}
+    services: dict[str, TcpService] = {}
+    middlewares: dict[str, TcpMiddleware] = {}
+    servers_transports: dict[str, TcpServersTransport] = {}
