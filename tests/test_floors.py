@@ -33,7 +33,7 @@ door downstream
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.
 PYTHON = """
-errors regex
+errors regex usage
 
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
 config.flags config.tls config.static config.middlewares config.http config.tcp config.udp config.dynamic
@@ -46,7 +46,7 @@ observe.log observe.unrouted observe.accesslog observe.metrics
 loops shared sockets systemd pipe listeners control
 
 middlewares watcher conflicts
-reloads workers upgrade
+reloads workers upgrade memory
 
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
 build.services build.certificates build.routers build.tcp build.draft build.snapshot build.trial

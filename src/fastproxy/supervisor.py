@@ -28,6 +28,7 @@ from .config.values import SECOND
 from .conflicts import Conflicts
 from .errors import ConfigError
 from .internals import Internals
+from .memory import MemoryWatch
 from .observe import log as process_log
 from .observe.log import fields
 from .pipe import Applied
@@ -274,9 +275,10 @@ class Supervisor:
         throttle = self._static.providers.providers_throttle_duration / SECOND
         watcher = Watcher(self._merge, self._apply, throttle)
         providing = (_guarded(each.name, each.provide(watcher.publish)) for each in self._providers)
-        await asyncio.gather(
-            _guarded("watcher", watcher.run()), *providing, give_signs_of_life(), asyncio.Event().wait()
-        )
+        tasks = [_guarded("watcher", watcher.run()), *providing, give_signs_of_life()]
+        if most := self._static.core.limits.worker_memory:
+            tasks.append(_guarded("memory watch", MemoryWatch(self._workers, most).run()))
+        await asyncio.gather(*tasks, asyncio.Event().wait())
 
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the providers say, and what is there without them."""
@@ -359,20 +361,20 @@ class Supervisor:
 
     def _on_more(self) -> None:
         try:
-            name = self._workers.add()
+            slot = self._workers.add()
         except Refused as refused:
             log.warning("SIGTTIN: no worker more: %s", refused)
         else:
-            log.info("SIGTTIN: %s starts, one of %d", name, self._workers.count)
+            log.info("SIGTTIN: %s starts, one of %d", slot.place, self._workers.count)
             notify(self._status())
 
     def _on_fewer(self) -> None:
         try:
-            name = self._workers.remove()
+            slot = self._workers.remove()
         except Refused as refused:
             log.warning("SIGTTOU: no worker fewer: %s", refused)
         else:
-            log.info("SIGTTOU: %s ends when its connections have, %d go on", name, self._workers.count)
+            log.info("SIGTTOU: %s ends when its connections have, %d go on", slot.name, self._workers.count)
             notify(self._status())
 
     def _on_upgrade(self) -> None:

@@ -44,6 +44,7 @@ from .pipe import (
 from .reloads import Reloads
 from .shared import Shared
 from .sockets import Listeners
+from .usage import held_by
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,9 @@ class Slot:
         self.applied = 0
         self.is_ready = False
         self.is_leaving = False
+        self.held_at_start = 0
+        """Memory of its own, in bytes, when it began to serve."""
+
         self.ended = asyncio.Event()
 
     @property
@@ -140,9 +144,14 @@ class Slot:
         return self.left.is_set() and (self.keeper is None or self.keeper.done())
 
     @property
+    def place(self) -> str:
+        """How the log calls the slot, whoever is in it: `worker 2`. People count from 1."""
+        return f"worker {self.number + 1}"
+
+    @property
     def name(self) -> str:
-        """How the log calls the worker: `worker 2 (pid 4711)`. People count from 1."""
-        return f"worker {self.number + 1} (pid {self.process.pid if self.process else '-'})"
+        """How the log calls the worker that is in the slot: `worker 2 (pid 4711)`."""
+        return f"{self.place} (pid {self.process.pid if self.process else '-'})"
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         if self.pipe is not None:
@@ -267,8 +276,13 @@ class Workers:
         """How many workers there are, or are to be."""
         return sum(not slot.left.is_set() for slot in self._slots)
 
-    def add(self) -> str:
-        """Start one more; returns how the log calls its place. Refused if it cannot be."""
+    @property
+    def serving(self) -> list[Slot]:
+        """The slots whose workers take new connections."""
+        return [slot for slot in self._slots if slot.accepts]
+
+    def add(self) -> Slot:
+        """Start one more; returns its slot. Refused if it cannot be."""
         if not self._has_started or self._stopping.is_set():
             raise Refused("it is not the time")
         slot = next((each for each in self._slots if each.is_free), None)
@@ -279,7 +293,7 @@ class Workers:
         slot.deaths = 0
         slot.keeper = asyncio.create_task(self._keep(slot))
         self._lend()
-        return f"worker {slot.number + 1}"
+        return slot
 
     def _new_slot(self) -> Slot:
         number = len(self._slots)
@@ -294,8 +308,8 @@ class Workers:
         self._slots[-1].left.set()
         return self._slots[-1]
 
-    def remove(self) -> str:
-        """Let the last worker finish what it does, and nobody follow it; returns how the log calls it.
+    def remove(self, slot: Slot | None = None) -> Slot:
+        """Let a worker, by default the last, finish what it does, and nobody follow it; returns its slot.
 
         Refused if it is the only one. Others accept on its sockets from now on.
         """
@@ -303,13 +317,13 @@ class Workers:
             raise Refused("it is not the time")
         if self.count == 1:
             raise Refused("there is one worker only")
-        slot = [each for each in self._slots if not each.left.is_set()][-1]
+        slot = slot or [each for each in self._slots if not each.left.is_set()][-1]
         slot.left.set()
         self._let_go(slot)
         task = asyncio.create_task(self._see_off(slot))
         self._seeing_off.add(task)
         task.add_done_callback(self._seeing_off.discard)
-        return slot.name
+        return slot
 
     def _let_go(self, slot: Slot) -> None:
         """Let a worker finish what it does, while others accept in its place."""
@@ -324,7 +338,7 @@ class Workers:
 
     def _lend(self) -> None:
         """See to it that somebody accepts on the sockets of every slot."""
-        able = [slot for slot in self._slots if slot.accepts]
+        able = self.serving
         if not self._has_started or self._stopping.is_set() or not able:
             return
         for slot in self._slots:
@@ -444,6 +458,7 @@ class Workers:
 
     def _on_ready(self, slot: Slot, message: Ready) -> None:
         slot.is_ready = True
+        slot.held_at_start = held_by(slot.process.pid) if slot.process else 0
         self.counters = message.counters
         if self._started is not None and not self._has_started:
             if all(each.is_ready for each in self._slots if not each.left.is_set()):

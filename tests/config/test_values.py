@@ -10,6 +10,7 @@ from fastproxy.config.values import (
     SECOND,
     Plain,
     boolean,
+    byte_count,
     duration,
     integer,
     is_typed,
@@ -79,6 +80,35 @@ def test_durations(text, nanoseconds):
 )
 def test_refused_durations(text, message):
     assert refusal(duration, text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("0", 0),
+        ("1048576", 1048576),
+        ("64MiB", 64 << 20),
+        ("64 mib", 64 << 20),
+        ("2GiB", 2 << 30),
+        ("3KiB", 3072),
+        ("3KB", 3000),
+        ("7MB", 7_000_000),
+        ("1GB", 10**9),
+        ("5B", 5),
+    ],
+)
+def test_numbers_of_bytes(text, count):
+    assert byte_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5MiB", "MiB", "64M", "64MiBs", "٣", "1  MB", "64MiB "])
+def test_refused_numbers_of_bytes(text):
+    told = "is not a number of bytes; write one such as 1048576, 64MiB or 1GiB"
+    assert refusal(byte_count, text) == f'"{text}" {told}'
+
+
+def test_a_number_of_bytes_that_is_too_large():
+    assert refusal(byte_count, "9999999999GiB") == f"9999999999GiB is too much; the most is {LONGEST} bytes"
 
 
 @pytest.mark.parametrize(

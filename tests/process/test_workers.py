@@ -291,7 +291,7 @@ async def test_a_worker_more_gets_what_is_newest_and_is_told_of(workers, notes, 
     await made.start(routers("a"))
     made.apply(routers("a", "b"))
     await logged.until("configuration serves", 2)
-    assert made.add() == "worker 2"
+    assert made.add().place == "worker 2"
     assert made.count == 2
     await logged.until("worker 2 .* serves")
     assert notes.lines("state")[-1][2:] == ["state", "2", "a", "b"]
@@ -307,7 +307,7 @@ async def test_a_worker_more_gets_what_is_newest_and_is_told_of(workers, notes, 
 async def test_a_worker_fewer_hands_its_sockets_over_and_nobody_follows(workers, notes, logged):
     made = workers(2, most=3)
     await made.start(routers())
-    assert made.remove().startswith("worker 2 ")
+    assert made.remove().place == "worker 2"
     ((slot, _, *rest),) = await notes.until("drain", 1)
     assert (slot, rest) == (1, ["drain", "web"])
     ((slot, _, *rest),) = await notes.until("lent", 1)
@@ -321,7 +321,7 @@ async def test_a_worker_fewer_hands_its_sockets_over_and_nobody_follows(workers,
     # Its place is the first to be filled again.
     while not made._slots[1].is_free:
         await asyncio.sleep(0.002)
-    assert made.add() == "worker 2"
+    assert made.add().place == "worker 2"
     await notes.until("back", 1)
     assert logged.lines("died") == []
 
@@ -332,7 +332,7 @@ async def test_a_place_whose_worker_has_not_ended_yet_is_not_given_away(workers,
     made.apply(routers(f"wait-{tmp_path / 'gate'}"))
     await notes.until("change", 2)
     made.remove()
-    assert made.add() == "worker 3"
+    assert made.add().place == "worker 3"
     (tmp_path / "gate").touch()
 
 

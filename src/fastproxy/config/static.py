@@ -15,6 +15,7 @@ from .values import (
     MILLISECOND,
     SECOND,
     Address,
+    Bytes,
     ListenAddress,
     Nanoseconds,
     Network,
@@ -446,11 +447,14 @@ class Limits(Section, frozen=True):
     connections_per_entry_point: NotNegative = 0
     """Connections of clients on each of them."""
 
-    request_body: NotNegative = 0
-    """Bytes that the body of a request may have; more is answered 413."""
+    request_body: Bytes = 0
+    """What the body of a request may have; more is answered 413."""
 
     pending_per_server: NotNegative = 0
     """Requests of one worker that one server may have to answer at once; more are answered 503."""
+
+    worker_memory: Bytes = 0
+    """Of its own that a worker may hold; one that holds more is replaced."""
 
 
 class Core(Section, frozen=True):

@@ -351,8 +351,26 @@ def positive(text: str) -> int:
     return value
 
 
+_BYTES_OF = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"([0-9]+) ?([A-Za-z]*)")
+
+
+def byte_count(text: str) -> int:
+    """Read a number of bytes: "1048576", "64MiB", "10 MB"."""
+    found = _SIZE.fullmatch(text)
+    if found is None or found[2].lower() not in _BYTES_OF:
+        raise ValueError(f'"{text}" is not a number of bytes; write one such as 1048576, 64MiB or 1GiB')
+    value = int(found[1]) * _BYTES_OF[found[2].lower()]
+    if value > LONGEST:
+        raise ValueError(f"{text} is too much; the most is {LONGEST} bytes")
+    return value
+
+
 Nanoseconds = Annotated[int, Reads(duration)]
 """A length of time in nanoseconds. Written "1m30s", "250ms", or a whole number of seconds."""
+
+Bytes = Annotated[int, Reads(byte_count)]
+"""A number of bytes, written as it is or with a unit: KB, MB, GB are thousands, KiB, MiB, GiB are 1024s."""
 
 NotNegative = Annotated[int, Reads(not_negative)]
 Positive = Annotated[int, Reads(positive)]
