@@ -51,7 +51,7 @@ reloads workers upgrade memory
 build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
 build.services build.certificates build.routers build.tcp build.draft build.snapshot build.trial
 
-switcher health serving shown effects explain api
+switcher health serving shown effects explain support api
 
 internals app whoami demo
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from . import support
 from .build.runtime import (
     MIDDLEWARES,
     ROUTERS,
@@ -72,6 +73,9 @@ class Told(NamedTuple):
     next_page: int = 0
     """0: it is no list."""
 
+    attachment: str = ""
+    """The name under which a client keeps the body, which is bytes then; '': the body goes as JSON."""
+
 
 def answer(method: str, path: str, query: str, view: View) -> Answer:
     """Answer a request. path: escaped, with the base path; query: without its question mark."""
@@ -86,6 +90,9 @@ def answer(method: str, path: str, query: str, view: View) -> Answer:
         told = endpoint(rest, parse_qs(query, keep_blank_values=True), view)
     except Refused as refused:
         return Answer(refused.status, ERROR, msgspec.json.encode({"message": refused.message}) + b"\n")
+    if told.attachment:
+        named = ("Content-Disposition", f"attachment; filename={told.attachment}")
+        return Answer(200, (("Content-Type", "application/gzip"), named), told.body)
     headers = (*JSON, ("X-Next-Page", str(told.next_page))) if told.next_page else JSON
     return Answer(200, headers, msgspec.json.encode(told.body) + b"\n")
 
@@ -153,6 +160,11 @@ def _raw(rest: Sequence[str], query: Query, view: View) -> Told:
         if objects:
             body[name] = {each: objects[each] for each in sorted(objects)}
     return Told(body)
+
+
+def _support_dump(rest: Sequence[str], query: Query, view: View) -> Told:
+    version, runtime = _version(rest, query, view).body, _raw(rest, query, view).body
+    return Told(support.archive(version, view.static, runtime), attachment=support.NAME)
 
 
 def _entry_points(rest: Sequence[str], query: Query, view: View) -> Told:
@@ -441,6 +453,7 @@ ENDPOINTS: Mapping[tuple[str, int], Endpoint] = {
     ("version", 0): _version,
     ("overview", 0): _overview,
     ("rawdata", 0): _raw,
+    ("support-dump", 0): _support_dump,
     ("explain", 0): _explain,
     ("entrypoints", 0): _entry_points,
     ("entrypoints", 1): _one_entry_point,

@@ -326,10 +326,9 @@ class _Search:
     def _hindrances(self, router: HttpRouter) -> Iterator[str]:
         if self._entry_point not in router.entry_points:
             yield f"it is on {', '.join(router.entry_points)}, not on {self._entry_point}"
-        has_tls = getattr(router, "tls", None) is not None
-        if has_tls and not self._wanted.is_tls:
+        if router.tls is not None and not self._wanted.is_tls:
             yield "it has tls, and so takes https only"
-        if self._wanted.is_tls and not has_tls:
+        if router.tls is None and self._wanted.is_tls:
             yield "it has no tls, and so takes http only"
 
     def _lost(self) -> Way:

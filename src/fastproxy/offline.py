@@ -15,6 +15,7 @@ from .config.dynamic import Configuration
 from .config.merge import Merger
 from .config.sources import load_static
 from .config.static import StaticConfiguration
+from .conflicts import Conflicts
 from .errors import ConfigError, Problem
 from .explain import Explanation, Other, Passed, Question, Way, explain
 from .providers.file import FileProvider
@@ -63,7 +64,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str]) -> Read:
         problems += dynamic.problems
         providers[FileProvider.name] = dynamic.configuration
     providers[internal.PROVIDER] = internal.internal_configuration(static, sockets)
-    merged = Merger(static).merge(providers)
+    merged = Conflicts().settle(Merger(static).merge(providers))
     problems += [Problem(message=warning, severity="warning") for warning in merged.warnings]
     return Read(static, _runtime(static, merged.configuration), problems)
 

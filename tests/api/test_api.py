@@ -1,6 +1,8 @@
 """Every endpoint of the API, over enabled, warning and disabled objects."""
 
+import io
 import json
+import tarfile
 
 import pytest
 from msgspec import structs
@@ -127,6 +129,27 @@ ROUTERS = {
         "error": ['the service "gone@file" does not exist'],
         "using": ["admin"],
     },
+    "bad@file": {
+        "entryPoints": ["admin"],
+        "service": "app",
+        "rule": "Hst(`b.test`)",
+        "priority": 13,
+        "observability": OBSERVED,
+        "status": "disabled",
+        "error": [
+            "error while parsing rule Hst(`b.test`): column 1: unsupported function: Hst; did you mean Host?"
+        ],
+        "using": ["admin"],
+    },
+    "api@internal": {
+        "entryPoints": ["traefik"],
+        "service": "api@internal",
+        "rule": "PathPrefix(`/api`)",
+        "priority": 9223372036854775806,
+        "observability": OBSERVED,
+        "status": "enabled",
+        "using": ["traefik"],
+    },
     "unread@file": {"status": "disabled", "error": ['rul: unknown option "rul"; did you mean rule?']},
     "status@file": {
         "entryPoints": ["web"],
@@ -192,6 +215,7 @@ SERVICES = {
         },
         "loadbalancer",
     ),
+    "api@internal": ({"status": "enabled", "usedBy": ["api@internal"]}, None),
     "ping@internal": ({"status": "enabled", "usedBy": ["ping@internal", "status@file"]}, None),
 }
 
@@ -211,6 +235,26 @@ MIDDLEWARES = {
             "usedBy": ["app@file"],
         },
         "headers",
+    ),
+    "loop@file": (
+        {
+            "chain": {"middlewares": ["loop@file"]},
+            "status": "disabled",
+            "error": ["a chain that leads back to itself: loop@file -> loop@file"],
+            "usedBy": ["loop@file"],
+        },
+        "chain",
+    ),
+    "unknown@file": (
+        {
+            "plugin": {"nobody": {"a": 1}},
+            "status": "disabled",
+            "error": [
+                'plugin.nobody: there is no plugin "nobody", nor any other; '
+                "declare it in core.plugins or install it"
+            ],
+        },
+        "nobody",
     ),
 }
 
@@ -338,6 +382,37 @@ def test_a_disabled_middleware_and_a_plugin(ask):
     assert loop["error"] == ["a chain that leads back to itself: loop@file -> loop@file"]
     plugin = ask("/api/http/middlewares/unknown@file")[2]
     assert (plugin["type"], plugin["plugin"]) == ("nobody", {"nobody": {"a": 1}})
+
+
+def test_raw_data_is_all_of_it(ask):
+    raw = ask("/api/rawdata")[2]
+    assert {kind: raw[kind] for kind in ("routers", "services", "middlewares")} == {
+        "routers": ROUTERS,
+        "services": {name: body for name, (body, _) in SERVICES.items()},
+        "middlewares": {name: body for name, (body, _) in MIDDLEWARES.items()},
+    }
+
+
+def test_support_dump(ask):
+    status, headers, body = ask("/api/support-dump")
+    assert (status, headers) == (
+        200,
+        {
+            "Content-Type": "application/gzip",
+            "Content-Disposition": "attachment; filename=support-dump.tar.gz",
+        },
+    )
+    with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as tar:
+        files = {name: json.load(tar.extractfile(name)) for name in tar.getnames()}
+    assert files.keys() == {"version.json", "static-config.json", "runtime-config.json"}
+    assert files["version.json"] == ask("/api/version")[2]
+    assert files["runtime-config.json"] == ask("/api/rawdata")[2]
+    static = files["static-config.json"]
+    assert static["entryPoints"].keys() == {"web", "admin", "traefik"}
+    assert static["entryPoints"]["web"]["address"] == "xxxx"
+    assert static["providers"]["file"]["filename"] == "xxxx"
+    assert static["log"]["level"] == "INFO"
+    assert static["api"]["insecure"] is True
 
 
 def test_raw_data_leaves_out_what_there_is_none_of(ask):
