@@ -684,7 +684,8 @@ cdef class Downstream(Guest):
         cdef bytes line, answer
         count(self.entry.tally, C_REFUSED)
         try:
-            self.engine.log.info("%d to %s: %s", status, self.client_text.decode() or "unix", why.decode())
+            self.engine.log.info("%d to %s: %s", status, self.client_text.decode() or "unix", why.decode(),
+                                 extra={"fields": {"entryPointName": self.entry.name}})
         except Exception:
             pass       # a log that fails must not take the connection with it
         line = str(status).encode() + b" " + phrase_of(status)

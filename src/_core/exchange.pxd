@@ -90,6 +90,7 @@ cdef class Exchange(Receiver):
     cdef void change_protocol(self) noexcept
     cdef void lose_server(self) noexcept
     cdef void end(self) noexcept
+    cdef dict about(self)
     cdef void note(self, str what, object error) noexcept
     cdef void tell_failed(self, Step step, object error) noexcept
     cdef void tell_unrouted(self, Table table) noexcept

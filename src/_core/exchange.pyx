@@ -270,7 +270,8 @@ cdef class Exchange(Receiver):
         elif isinstance(error, ssl.SSLError):
             # A certificate that does not hold, or no TLS at all on the other side: somebody has to mend it.
             try:
-                self.entry.engine.log.error("TLS with server %s failed: %s", self.target.url, error)
+                self.entry.engine.log.error("TLS with server %s failed: %s", self.target.url, error,
+                                            extra=self.about())
             except Exception:
                 pass
             self.refuse(500, b"Internal Server Error", False)
@@ -696,15 +697,24 @@ cdef class Exchange(Receiver):
         self.body_sent = False
         self.said_continue = False
 
+    cdef dict about(self):
+        """What a line in the log is about, as `logging` takes it: `extra`."""
+        cdef dict fields = {"entryPointName": self.entry.name}
+        if self.route is not None:
+            fields["routerName"] = self.route.name
+            fields["serviceName"] = self.route.service
+        return {"fields": fields}
+
     cdef void note(self, str what, object error) noexcept:
         """One line in the log: what happened, to whom, why."""
         try:
             log = self.entry.engine.log
             who = self.request.client_text.decode() or "unix"
             if error is None or isinstance(error, OSError):
-                log.debug("%s (client %s)%s", what, who, f": {error}" if error is not None else "")
+                log.debug("%s (client %s)%s", what, who, f": {error}" if error is not None else "",
+                          extra=self.about())
             else:
-                log.error("%s (client %s): %r", what, who, error, exc_info=error)
+                log.error("%s (client %s): %r", what, who, error, exc_info=error, extra=self.about())
         except Exception:
             pass       # a log that fails must not take the request with it
 
@@ -718,9 +728,11 @@ cdef class Exchange(Receiver):
     cdef void tell_failed(self, Step step, object error) noexcept:
         """A step raised. What it raised is its own, so that no kind of error is taken for a client's."""
         try:
+            told = self.about()
+            told["fields"]["middlewareName"] = step.name
             self.entry.engine.log.error(
                 "middleware %s of router %s failed (client %s): %r", step.name, self.route.name,
-                self.request.client_text.decode() or "unix", error, exc_info=error)
+                self.request.client_text.decode() or "unix", error, exc_info=error, extra=told)
         except Exception:
             pass
 

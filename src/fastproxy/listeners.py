@@ -176,6 +176,7 @@ class _Acceptor:
 
     def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
         self._entry = entry
+        self._about = {"fields": {"entryPointName": entry.name}}
         self.bound = bound
         self._server: asyncio.AbstractServer | None = None
         self._again: asyncio.Handle | None = None
@@ -212,7 +213,9 @@ class _Acceptor:
         """The loop lets go of the socket: because we said so, or by itself."""
         if self._wanted:
             log.error(
-                "entry point %s: the system refused a connection; accepting begins again", self._entry.name
+                "entry point %s: the system refused a connection; accepting begins again",
+                self._entry.name,
+                extra=self._about,
             )
             self._server = None
             self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
@@ -225,7 +228,12 @@ class _Acceptor:
         try:
             await self._serve()
         except OSError as error:
-            log.error("entry point %s cannot accept: %s", self._entry.name, error)
+            log.error(
+                "entry point %s cannot accept: %s",
+                self._entry.name,
+                error,
+                extra=self._about,
+            )
             self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
 
 

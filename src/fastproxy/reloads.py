@@ -2,7 +2,7 @@
 
 import logging
 
-from .observe.log import fields
+from .observe.log import about, fields
 from .pipe import Applied
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ def _tell(reports: list[Applied], workers: int) -> None:
     slowest = max(each.milliseconds for each in reports)
     log.info("configuration serves: %s, in %.0f ms", counts, slowest, extra=told)
     for each in first.failures:
-        log.error("%s %s is disabled: %s", each.kind, each.name, each.reason)
+        log.error(
+            "%s %s is disabled: %s", each.kind, each.name, each.reason, extra=about(each.kind, each.name)
+        )
     for each in first.warnings:
-        log.warning("%s %s: %s", each.kind, each.name, each.reason)
+        log.warning("%s %s: %s", each.kind, each.name, each.reason, extra=about(each.kind, each.name))

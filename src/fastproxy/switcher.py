@@ -24,6 +24,7 @@ from .build.work import run_in_turns
 from .config.delta import Delta
 from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
+from .observe.log import about
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ def tell(applied: Applied) -> None:
         applied.milliseconds,
     )
     for failure in applied.failures:
-        log.error("%s %s is disabled: %s", NOUNS[failure.kind], failure.name, failure.reason)
+        kind, name = NOUNS[failure.kind], failure.name
+        log.error("%s %s is disabled: %s", kind, name, failure.reason, extra=about(kind, name))
 
 
 @contextmanager

@@ -127,6 +127,7 @@ def test_a_traceback_follows(log_file, format):
         assert all(line.startswith("    ") for line in text.splitlines()[1:])
     else:
         assert text.count("\n") == 1
+        assert json.loads(text)["error"] == "the reason"
 
 
 def test_a_surrogate_is_no_reason_to_lose_a_line(log_file):

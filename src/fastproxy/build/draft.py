@@ -14,6 +14,7 @@ from .._core.step import Pipeline, Step
 from .._core.table import Route, Table
 from ..config import internal
 from ..config.merge import DEFAULT_TRANSPORT
+from ..observe.log import about
 from ..plugins.load import Plugins
 from .changes import Changes
 from .estate import Estate
@@ -182,7 +183,8 @@ class Draft:
             except Broken as broken:
                 reason = str(broken)
             except Exception as error:
-                log.exception("%s %s cannot be built", NOUNS[kind], name)
+                noun = NOUNS[kind]
+                log.exception("%s %s cannot be built", noun, name, extra=about(noun, name))
                 reason = f"it cannot be built: {error!r}; this is a mistake in fastproxy, the log says where"
         if isinstance(made, (Transport, StreamTransport)) and made.fault:
             reason = made.fault  # it is there all the same for services that need no TLS

@@ -53,6 +53,11 @@ def fields(**values: Any) -> dict[str, Any]:
     return {"fields": {key: value for key, value in values.items() if value is not None}}
 
 
+def about(kind: str, name: str) -> dict[str, Any]:
+    """Return the field of a line that is about one object: `routerName=shop@file` for a router."""
+    return fields(**{f"{kind}Name": name})
+
+
 def start(settings: Log, *, patience: float = 0.0, always: Mapping[str, Any] | None = None) -> None:
     """Send the log where the settings say, in place of wherever it went before.
 
@@ -103,7 +108,7 @@ class Common(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One object a line: level, time, message, the fields, and `stack` where there is a traceback."""
+    """One object a line: level, time, message, the fields; `error` and `stack` where there is a traceback."""
 
     def __init__(self, always: Mapping[str, Any]) -> None:
         super().__init__()
@@ -118,6 +123,7 @@ class Json(logging.Formatter):
             **self._always,
         }
         if record.exc_info:
+            line["error"] = str(record.exc_info[1])
             line["stack"] = "".join(traceback.format_exception(*record.exc_info))
         return msgspec.json.encode(line, enc_hook=str).decode()
 

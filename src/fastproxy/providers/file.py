@@ -150,13 +150,16 @@ class FileProvider(Provider):
 
     def _tell(self, reading: Reading) -> None:
         """Log the problems that were not there before."""
+        about = {"fields": {"providerName": self.name}}
         for problem in reading.problems:
             if Told.of(problem) not in self._told:
                 level = logging.WARNING if problem.severity == "warning" else logging.ERROR
-                logger.log(level, "%s", problem)
+                logger.log(level, "%s", problem, extra=about)
         if reading.configuration is None:
             errors = len(errors_of(reading.problems))
-            logger.error("%s: refused for %d error(s); the last good one stays", self.place, errors)
+            logger.error(
+                "%s: refused for %d error(s); the last good one stays", self.place, errors, extra=about
+            )
         self._told = {Told.of(problem) for problem in reading.problems}
 
     # --- watching -----------------------------------------------------------------------------------------
