@@ -30,6 +30,7 @@ MODULES = (
     "murmur",
     "netset",
     "proxyline",
+    "hello",
     "path",
     "location",
     "field",
