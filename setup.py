@@ -31,6 +31,7 @@ MODULES = (
     "netset",
     "proxyline",
     "hello",
+    "openssl",
     "path",
     "location",
     "field",
@@ -57,6 +58,7 @@ MODULES = (
     "exchange",
     "door",
     "downstream",
+    "arrival",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

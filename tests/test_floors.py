@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase rewrite tally deadline llhttp shared murmur
+span phrase rewrite tally deadline llhttp shared murmur openssl
 
 field head hello netset proxyline index path location pool target
 
@@ -28,12 +28,12 @@ snapshot
 
 splice relay exchange datagram
 
-door downstream
+door downstream arrival
 """
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.
 PYTHON = """
-errors regex usage
+errors regex x509 usage
 
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
 config.flags config.tls config.static config.middlewares config.http config.tcp config.udp config.dynamic
@@ -45,11 +45,11 @@ providers.base providers.file
 observe.log observe.unrouted observe.accesslog observe.metrics
 loops shared sockets systemd pipe listeners control
 
-middlewares watcher conflicts
+middlewares watcher conflicts selfsigned
 reloads workers upgrade memory
 
-build.runtime build.work build.changes build.transports build.estate build.rules build.middlewares
-build.services build.certificates build.routers build.tcp build.draft build.snapshot build.trial
+build.runtime build.work build.changes build.pem build.transports build.estate build.rules build.middlewares
+build.services build.certificates build.doormen build.routers build.tcp build.draft build.snapshot build.trial
 
 switcher health serving shown effects explain support api
 

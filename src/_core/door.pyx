@@ -182,6 +182,29 @@ cdef class Door(Entry):
     # ---------------------------------------------------------------- being there
 
     cdef void add(self, Guest guest) noexcept:
+        """Somebody is connected: a newcomer, or one who takes another's place."""
+        if guest.before is not None:
+            self.succeed(guest)
+            return
+        self.link(guest)
+        self.connections += 1
+        count(self.tally, C_ACCEPTED)
+        count(self.tally, C_OPEN)
+
+    cdef void succeed(self, Guest guest) noexcept:
+        """Put a guest in the place of the one before it: it is the same client, which is counted already."""
+        cdef Guest before = guest.before
+        guest.before = None
+        guest.is_counted = before.is_counted
+        guest.is_open = before.is_open
+        before.is_counted = False
+        before.is_open = False
+        self.engine.wheel.unlink(&before.timer)
+        if before.is_listed:
+            self.unlink(before)
+        self.link(guest)
+
+    cdef void link(self, Guest guest) noexcept:
         guest.following = self.first
         if self.first is not None:
             self.first.preceding = <void*>guest
@@ -189,17 +212,8 @@ cdef class Door(Entry):
             self.oldest = <void*>guest
         self.first = guest
         guest.is_listed = True
-        self.connections += 1
-        count(self.tally, C_ACCEPTED)
-        count(self.tally, C_OPEN)
 
-    cdef void remove(self, Guest guest) noexcept:
-        self.count_out(guest)
-        if guest.is_held:
-            guest.is_held = False
-            self.held.remove(guest)
-        if not guest.is_listed:
-            return
+    cdef void unlink(self, Guest guest) noexcept:
         guest.is_listed = False
         if self.hand is <void*>guest:
             self.hand = guest.preceding
@@ -213,6 +227,15 @@ cdef class Door(Entry):
             self.oldest = guest.preceding
         guest.following = None
         guest.preceding = NULL
+
+    cdef void remove(self, Guest guest) noexcept:
+        self.count_out(guest)
+        if guest.is_held:
+            guest.is_held = False
+            self.held.remove(guest)
+        if not guest.is_listed:
+            return
+        self.unlink(guest)
         self.connections -= 1
         count_more(self.tally, C_OPEN, -1)
         if self.connections == 0 and self.drained is not None and not self.drained.done():

@@ -25,9 +25,12 @@ cdef class EntryPoint(Door):
     cdef readonly NetSet trusted               # of these peers; None: of nobody
     cdef Request caller                        # what rules of TCP routers see; used for one question at a time
 
+    cdef Downstream take(self, object peer, bint is_secure, str terms)
+
 
 cdef class Downstream(Guest):
     cdef EntryPoint entry
+    cdef str terms                             # name of the TLS options; None without TLS
     cdef Exchange exchange                     # None: a head is awaited
     cdef bytearray kept                        # bytes not worked on yet: part of a head, or behind the request
     cdef Py_ssize_t tried                      # bytes of `kept` when its head was last parsed

@@ -107,6 +107,16 @@ cdef class EntryPoint(Door):
         self.receive(connection)
         return connection
 
+    cdef Downstream take(self, object peer, bint is_secure, str terms):
+        """Make a connection that takes over from an arrival. terms: name of the TLS options."""
+        cdef Downstream connection = Downstream.__new__(Downstream)
+        connection.engine = self.engine
+        connection.entry = self
+        connection.peer = peer
+        connection.is_secure = is_secure
+        connection.terms = terms
+        return connection
+
 
 cdef class Downstream(Guest):
     """One connection of a client."""
@@ -243,7 +253,7 @@ cdef class Downstream(Guest):
         cdef str name
         try:
             # The transport has asked the kernel already. "fe80::1%eth0" has a zone, which is nobody else's affair.
-            peer = self.transport.get_extra_info("peername")
+            peer = self.peer if self.peer is not None else self.transport.get_extra_info("peername")
             if type(peer) is tuple:
                 name = <str>(<tuple>peer)[0]
                 self.client_text = PyUnicode_AsUTF8String(name.partition("%")[0] if "%" in name else name)
@@ -435,7 +445,8 @@ cdef class Downstream(Guest):
         cdef Field* field
         request.client = self.client
         request.client_text = self.client_text
-        request.is_tls = False
+        request.is_tls = self.is_secure
+        request.terms = self.terms
         try:
             if not request.prepare(self.entry.sanitize, self.entry.encode_semicolons):
                 return BAD

@@ -68,6 +68,7 @@ cdef class Exchange(Receiver):
         """Serve the request whose head is kept and prepared. Its body follows by on_body and on_body_end."""
         global alive
         cdef Table table = None
+        cdef tuple tables
         alive += 1
         self.entry = entry
         self.client = client
@@ -76,8 +77,9 @@ cdef class Exchange(Receiver):
         self.snapshot = entry.switch.current
         self.state = ROUTING
         count(entry.tally, C_REQUESTS)
-        if entry.index < len(self.snapshot.tables):
-            table = <Table>self.snapshot.tables[entry.index]
+        tables = self.snapshot.secure if self.request.is_tls else self.snapshot.tables
+        if entry.index < len(tables):
+            table = <Table>tables[entry.index]
         try:
             if table is not None:
                 self.route = table.find(self.request)
@@ -89,6 +91,10 @@ cdef class Exchange(Receiver):
             if entry.on_unrouted is not None:
                 self.tell_unrouted(table)
             self.refuse(404, b"404 page not found\n", True)
+            return
+        if self.route.terms is not self.request.terms and self.route.terms != self.request.terms:
+            # The name in TLS was another one than that in the request, and has other options.
+            self.refuse(421, b"Misdirected Request\n", True)
             return
         if len(entry.denied) and self.has_denied_escape():
             self.answer(400, [], b"")

@@ -14,6 +14,7 @@ cdef class Request:
     cdef Address client                # peer of the connection
     cdef bytes client_text             # the same as text, without port and zone; b"" for a unix socket
     cdef readonly bint is_tls
+    cdef readonly str terms            # name of the connection's TLS options; None without TLS
     cdef bint over                     # the exchange has ended: a plugin that still holds us is refused
 
     # What rules ask for. Borrowed from head.raw or from the bytes named beside.

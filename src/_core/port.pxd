@@ -69,6 +69,7 @@ cdef class Connection(Peer):
     cdef int fd                        # of a plain socket; NO_FD: only the transport may write; ASK_FD: ask it
     cdef bint is_secure                # TLS: no descriptor to write to, no half-close
     cdef bint is_brief                 # closed behind what is written next: not worth asking for the descriptor
+    cdef bint is_queueing              # the transport is being written to
     cdef bint is_full                  # the kernel takes no more: bytes wait in the transport
     cdef bint is_paused                # we do not read
     cdef bint is_closing               # close() or abort() was called, or the connection is lost

@@ -289,10 +289,12 @@ cdef class Connection(Peer):
                 # A brief connection writes by its transport only: there the usual 64 KiB will do.
                 self.transport.set_write_buffer_limits(high=1 if self.is_secure else 0, low=0)
                 self.limited = True
+            self.is_queueing = True
             self.transport.write(PyBytes_FromStringAndSize(at, size))
         except Exception as error:
             self.report(error)
             self.abort()
+        self.is_queueing = False
 
     cdef void send_eof(self) noexcept:
         """Say that nothing more comes, and go on reading."""
@@ -335,8 +337,8 @@ cdef class Connection(Peer):
         self.flush()
         self.is_closing = True
         if self.transport is not None:
-            if self.is_full:
-                self.arm(self.engine.patience, 0)
+            if self.is_full or self.is_secure:
+                self.arm(self.engine.patience, 0)      # TLS waits until the peer has said its farewell too
             try:
                 self.transport.close()
             except Exception as error:
@@ -421,6 +423,19 @@ cdef class Connection(Peer):
 
     def resume_writing(self):
         self.is_full = False
+        if self.is_queueing:
+            # TLS says so within the write that it is about; whoever writes is not prepared to be called.
+            try:
+                self.engine.loop.call_soon(self.on_room)
+            except Exception as error:
+                self.report(error)
+            return
+        self.on_room()
+
+    def on_room(self):
+        """It takes more again."""
+        if self.is_full or self.transport is None:
+            return
         if self.tunnel is not None:
             self.tunnel.on_writable(self)
         else:

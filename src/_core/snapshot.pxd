@@ -3,8 +3,10 @@
 
 cdef class Snapshot:
     cdef readonly long long generation
-    cdef readonly tuple tables         # one Table an entry point, by its number
+    cdef readonly tuple tables         # one Table an entry point, by its number: for plain connections
     cdef readonly tuple streams        # likewise, of TCP routers for connections without TLS
+    cdef readonly tuple secure         # one Table an entry point, for connections of TLS
+    cdef readonly tuple doormen        # who looks at first bytes there; None: nobody has to
     cdef object __weakref__
 
 

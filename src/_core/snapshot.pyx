@@ -6,16 +6,19 @@ from .table cimport Table
 cdef class Snapshot:
     """Everything the data path reads, of one generation; built whole before anybody sees it.
 
-    tables: one Table an entry point, in the order of their numbers; None where there is no route. streams: likewise,
-    of the TCP routers for connections without TLS; its routes lead to StreamTargets.
+    tables, secure: one Table an entry point, in the order of their numbers, for plain connections and for those of
+    TLS; None where there is no route. streams: likewise, of the TCP routers for connections without TLS; its routes
+    lead to StreamTargets. doormen: for each entry point a Doorman of `arrival`, or None.
     An exchange holds the snapshot it began under until it ends, so its reference count is its drain counter.
     """
 
-    def __init__(self, long long generation, tables=(), streams=()):
+    def __init__(self, long long generation, tables=(), streams=(), secure=(), doormen=()):
         self.generation = generation
         self.tables = tuple(tables)
         self.streams = tuple(streams)
-        for table in self.tables + self.streams:
+        self.secure = tuple(secure)
+        self.doormen = tuple(doormen)
+        for table in self.tables + self.streams + self.secure:
             if table is not None and not isinstance(table, Table):
                 raise TypeError(f"a snapshot takes tables, not {type(table).__name__}")
 

@@ -10,7 +10,8 @@ class Route:
 
     priority: the one that counts, never 0 for "computed". order: index of its provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
-    balancer: None when the pipeline always answers. extra: whatever build wants to find again.
+    balancer: None when the pipeline always answers. terms: name of the TLS options. extra: whatever build
+    wants to find again.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class Route:
         priority: int = 0,
         order: int = 0,
         service: str = "",
+        terms: str | None = None,
         extra: object = None,
     ) -> None: ...
     @property
@@ -39,6 +41,8 @@ class Route:
     def balancer(self) -> Balancer | None: ...
     @property
     def service(self) -> str: ...
+    @property
+    def terms(self) -> str | None: ...
     @property
     def extra(self) -> object: ...
 

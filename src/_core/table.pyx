@@ -36,14 +36,14 @@ cdef enum:
 
 
 cdef class Route:
-    """Route(name, rule, pipeline, balancer, *, priority, order, service, extra): a router as requests see it.
+    """Route(name, rule, pipeline, balancer, *, priority, order, service, terms, extra): a router to requests.
 
     priority: the one that counts, never 0 for "computed"; order: index of the provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
     """
 
     def __init__(self, str name not None, Rule rule not None, Pipeline pipeline not None, Balancer balancer,
-                 *, long long priority=0, int order=0, str service="", object extra=None):
+                 *, long long priority=0, int order=0, str service="", str terms=None, object extra=None):
         self.name = name
         self.rule = rule
         self.pipeline = pipeline
@@ -51,6 +51,7 @@ cdef class Route:
         self.priority = priority
         self.order = order
         self.service = service
+        self.terms = terms
         self.extra = extra
         self.name_text = PyUnicode_AsUTF8AndSize(name, &self.name_size)
 

@@ -24,6 +24,7 @@ from .internals import Internals
 from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
 from .observe import unrouted
 from .providers.file import FileProvider
+from .selfsigned import Fallback
 from .sockets import Listeners, bind_all, close_all
 from .switcher import Applied, Switcher, tell
 from .watcher import Watcher
@@ -59,6 +60,7 @@ class Proxy:
         self._provider = _provider(config, self.static) if dynamic is None else None
         self._merger = Merger(self.static)
         self._conflicts = Conflicts()
+        self._fallback = Fallback(self.static)
         self._merged = Configuration()
         self._first = _dynamic(dynamic) if dynamic is not None else first
         self._sockets: Listeners = {}
@@ -93,6 +95,7 @@ class Proxy:
         """Put the first configuration in force, then accept."""
         self._block[:] = bytes(COUNTERS_SIZE)
         self._switcher = Switcher(self.static)
+        self._switcher.on_swapped = self._look_again
         self._internals = Internals(self.static, lambda: self.runtime)
         await self._internals.start()
         self._listeners = listeners_of(
@@ -101,6 +104,11 @@ class Proxy:
         await self._apply(first)
         for listener in self._listeners.values():
             await listener.start()
+
+    def _look_again(self) -> None:
+        """Let the entry points look at first bytes where the generation that serves now wants it."""
+        for listener in self._listeners.values():
+            listener.follow()
 
     async def stop(self, grace: float | None = None) -> int:
         """Accept no more, let requests end, close everything. Returns how many connections were cut.
@@ -166,7 +174,8 @@ class Proxy:
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the provider says, and what is there without it."""
         ours = self._internals.configuration if self._internals is not None else Configuration()
-        return self._conflicts.settle(self._merger.merge({**providers, internal.PROVIDER: ours}))
+        merged = self._conflicts.settle(self._merger.merge({**providers, internal.PROVIDER: ours}))
+        return merged._replace(configuration=self._fallback.added(merged.configuration))
 
     async def _apply_merged(self, configuration: Configuration) -> Applied:
         applied = await self._running.apply(configuration)

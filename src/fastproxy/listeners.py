@@ -6,12 +6,14 @@ copy only, and what waits in the backlog stays for a successor that has the same
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ._core.arrival import Arrival
 from ._core.downstream import EntryPoint
 from ._core.netset import NetSet
 from ._core.shared import InFlight, row_width
@@ -37,6 +39,11 @@ uvloop takes one for each descriptor that it watches, so the socket is watched u
 in fewer turns, and each turn costs two system calls.
 """
 
+LOOKS_A_TURN = 16
+"""How many connections one turn takes from a socket that we accept on ourselves."""
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 AGAIN_SECONDS = 0.1
 """How long accepting rests after the system refused to go on."""
 
@@ -60,6 +67,8 @@ class Listener:
         self.entry = entry
         self.life_cycle = life_cycle
         self._sockets = list(sockets)
+        self._looks = self._has_doorman()
+        self._is_accepting = False
         self._acceptors = [each for bound in self._sockets for each in self._acceptors_of(bound)]
         self._resting: asyncio.Handle | None = None
         entry.rest = self._rest
@@ -70,6 +79,7 @@ class Listener:
 
     async def start(self) -> None:
         """Accept connections from now on. OSError if a socket cannot be listened on; then none is."""
+        self._is_accepting = True
         try:
             for acceptor in self._acceptors:
                 await acceptor.start()
@@ -77,8 +87,30 @@ class Listener:
             self.stop_accepting()
             raise
 
-    def _acceptors_of(self, bound: socket.socket) -> list["_Acceptor"]:
+    def _acceptors_of(self, bound: socket.socket) -> list["_Acceptor | _Looker"]:
+        if self._looks:
+            return [_Looker(self.entry, bound)]
         return [_Acceptor(self.entry, bound) for _ in range(ACCEPTS_A_TURN)]
+
+    def follow(self) -> None:
+        """Look at the first bytes of connections from now on, or no more, as the generation that serves says.
+
+        Who was accepted otherwise goes on as begun; who waits in the kernel is accepted the new way.
+        """
+        if self._looks == self._has_doorman():
+            return
+        self._looks = not self._looks
+        before = self._acceptors
+        self._acceptors = [each for bound in self._sockets for each in self._acceptors_of(bound)]
+        for acceptor in before:
+            acceptor.stop()
+        if self._is_accepting and self._resting is None:
+            for each in self._acceptors:
+                each.go_on()
+
+    def _has_doorman(self) -> bool:
+        doormen = self.entry.switch.current.doormen
+        return self.entry.index < len(doormen) and doormen[self.entry.index] is not None
 
     def borrow(self, bound: socket.socket) -> None:
         """Accept on a further socket too."""
@@ -99,6 +131,7 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Accept no more; connections that are there go on."""
+        self._is_accepting = False
         self.entry.rest = None
         if self._resting is not None:
             self._resting.cancel()
@@ -235,6 +268,70 @@ class _Acceptor:
                 extra=self._about,
             )
             self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
+
+
+class _Looker:
+    """One socket, accepted on by ourselves: the first bytes of each connection are looked at."""
+
+    def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
+        self._entry = entry
+        self.bound = bound
+        self._copy: socket.socket | None = None
+        self._again: asyncio.Handle | None = None
+
+    async def start(self) -> None:
+        """Begin to accept. OSError."""
+        _keep_alive(self.bound)
+        self._listen()
+
+    def go_on(self) -> None:
+        """Accept again after a stop."""
+        try:
+            self._listen()
+        except OSError as error:
+            log.error("entry point %s cannot accept: %s", self._entry.name, error)
+            self._wait()
+
+    def _listen(self) -> None:
+        if self._copy is None:
+            self._copy = socket.socket(fileno=socket.dup(self.bound.fileno()))
+            self._copy.setblocking(False)
+            self._copy.listen(BACKLOG)
+            asyncio.get_running_loop().add_reader(self._copy.fileno(), self._accept)
+
+    def stop(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._copy is not None:
+            asyncio.get_running_loop().remove_reader(self._copy.fileno())
+            self._copy.close()
+            self._copy = None
+
+    def _wait(self) -> None:
+        self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.go_on)
+
+    def _accept(self) -> None:
+        """Take a few of those that wait."""
+        for _ in range(LOOKS_A_TURN):
+            if self._copy is None or self._entry.held:
+                return  # a limit is reached, and accepting rests
+            try:
+                accepted, peer = self._copy.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    log.error(
+                        "entry point %s: the system refused a connection; accepting begins again",
+                        self._entry.name,
+                    )
+                    self.stop()
+                    self._wait()
+                    return
+                continue  # the client was gone before it was accepted
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Arrival(self._entry, accepted, peer)
 
 
 class _Lent(socket.socket):

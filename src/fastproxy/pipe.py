@@ -50,6 +50,9 @@ class Setup(Message, frozen=True):
     shared: int
     """Descriptor of the shared memory."""
 
+    secret: bytes = b""
+    """What all workers of the instance know and nobody else: session tickets of TLS come of it."""
+
 
 class State(Message, frozen=True):
     """The whole configuration: what a worker gets first."""

@@ -34,6 +34,7 @@ from .observe.log import fields
 from .pipe import Applied
 from .providers.base import Provider
 from .providers.file import FileProvider
+from .selfsigned import Fallback
 from .serving import Serving, Told
 from .shared import Shared
 from .sockets import BindError, Listeners, bind_all, close_all, shown_address
@@ -221,6 +222,7 @@ class Supervisor:
         self._workers = Workers(static, listeners, shared, count=workers)
         self._merger = Merger(static)
         self._conflicts = Conflicts()
+        self._fallback = Fallback(static)
         self._serving = Serving(static.entry_points)
         self._workers.on_applied = self._on_applied
         self._internals = Internals(static, self._serving.runtime, asyncio.to_thread)
@@ -283,7 +285,8 @@ class Supervisor:
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the providers say, and what is there without them."""
         said = {**providers, internal.PROVIDER: self._internals.configuration}
-        return self._conflicts.settle(self._merger.merge(said))
+        merged = self._conflicts.settle(self._merger.merge(said))
+        return merged._replace(configuration=self._fallback.added(merged.configuration))
 
     def _on_applied(self, configuration: Configuration, message: Applied) -> None:
         self._serving.note(Told(message.generation, configuration, message.broken, message.warned))

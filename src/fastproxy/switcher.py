@@ -10,7 +10,7 @@ import gc
 import logging
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
@@ -57,9 +57,15 @@ class Switcher:
     leave alone; in somebody else's process it is not.
     """
 
-    def __init__(self, static: StaticConfiguration, *, owns_process: bool = False) -> None:
+    def __init__(
+        self, static: StaticConfiguration, *, owns_process: bool = False, secret: bytes = b""
+    ) -> None:
+        """secret: see `Builder`."""
         self.switch = Switch()
-        self._builder = Builder(static)
+        self.on_swapped: Callable[[], None] = _nothing
+        """Called right behind each swap: entry points may have to look at connections that they did not."""
+
+        self._builder = Builder(static, secret)
         self._owns_process = owns_process
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[Applied]] = set()
@@ -88,6 +94,7 @@ class Switcher:
                 made = await run_in_turns(self._builder.build(number, news))
                 # From here to the swap nothing awaits: what the runtime view says is what serves.
                 _watch(self.switch.swap(made.snapshot))
+                self.on_swapped()
                 milliseconds = (perf_counter() - begun) * 1000
                 await asyncio.sleep(0)
                 await self._settle(made)
@@ -107,6 +114,10 @@ class Switcher:
     def _disabled(self) -> tuple[Failure, ...]:
         failures = self.runtime.failures
         return tuple(Failure(kind, name, reason) for kind in KINDS for name, reason in failures[kind].items())
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def tell(applied: Applied) -> None:

@@ -121,7 +121,8 @@ class Worker:
             os.set_inheritable(descriptor, False)
         sockets = {name: socket.socket(fileno=each) for name, each in setup.listeners.items()}
         self._sockets = list(sockets.values())
-        self._switcher = Switcher(setup.static, owns_process=True)
+        self._switcher = Switcher(setup.static, owns_process=True, secret=setup.secret)
+        self._switcher.on_swapped = self._follow
         shared = Shared.open(setup.shared)
         counters = shared.block(setup.slot)
         for gauge in GAUGES:
@@ -207,6 +208,11 @@ class Worker:
             for (kind, name), told in self._warned.items()
             if before.get((kind, name)) != told
         )
+
+    def _follow(self) -> None:
+        """Let the entry points look at first bytes where the generation that serves now wants it."""
+        for listener in self._listeners.values():
+            listener.follow()
 
     async def _accept(self) -> None:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -176,6 +176,7 @@ class Workers:
         self._static = static
         self._listeners = listeners
         self._shared = shared
+        self._secret = os.urandom(32)
         self._command = command
         count = count or shared.slots
         # There may be sockets of more slots than there are workers: those that were given to us.
@@ -398,7 +399,7 @@ class Workers:
             raise
         slot.pipe = Pipe[ToSupervisor](ToSupervisor, partial(self._on_message, slot), slot.ended.set)
         slot.pipe.start(ours)
-        slot.send(Setup(slot.number, self._static, listeners, self._shared.descriptor))
+        slot.send(Setup(slot.number, self._static, listeners, self._shared.descriptor, self._secret))
         self._send_newest(slot)
         if self._stopping.is_set():
             slot.send(self._last_word)

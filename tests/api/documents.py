@@ -114,6 +114,10 @@ tcp:
     close:
       dialTimeout: 1s
       tls: {serverName: db.test}
+tls:
+  options: {strict: {minVersion: VersionTLS13}}
+  stores: {default: {}}
+  certificates: [{certFile: nowhere.pem, keyFile: nowhere.key}]
 """
 
 

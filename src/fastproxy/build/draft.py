@@ -14,19 +14,26 @@ from .._core.step import Pipeline, Step
 from .._core.table import Route, Table
 from ..config import internal
 from ..config.merge import DEFAULT_TRANSPORT
+from ..config.tls import DEFAULT, Options
 from ..observe.log import about
 from ..plugins.load import Plugins
+from ..selfsigned import NAME as GENERATED
+from .certificates import Pair, Shelf, Store, Terms, pair_of, terms_of
 from .changes import Changes
+from .doormen import Accepted, Claim, Closed, Doorman, doormen_of
 from .estate import Estate
 from .middlewares import steps_of
-from .routers import Places, route_of, tables_of, warnings_of
+from .routers import Places, claim_of, route_of, tables_of, warnings_of
 from .runtime import (
+    CERTIFICATES,
     KINDS,
     MIDDLEWARES,
     NESTING,
     NOUNS,
+    OPTIONS,
     ROUTERS,
     SERVICES,
+    STORES,
     TCP_MIDDLEWARES,
     TCP_ROUTERS,
     TCP_SERVICES,
@@ -74,8 +81,10 @@ ROUTES = tuple(STEPS)
 class State:
     """What a generation leaves to the next: everything built, by name. What is disabled is not in it."""
 
-    def __init__(self, places: Places, plugins: Plugins, estate: Estate) -> None:
+    def __init__(self, places: Places, plugins: Plugins, estate: Estate, secret: bytes) -> None:
+        """secret: of the instance; the keys of session tickets come of it."""
         self.places = places
+        self.secret = secret
         self.plugins = plugins
         self.estate = estate
         self.runtime = Runtime(places.entry_points)
@@ -86,8 +95,15 @@ class State:
         """By the names of their middlewares: routers with the same ones share one."""
 
         self.tables: dict[str, tuple[Table, ...]] = {
-            kind: tuple(Table() for _ in places.entry_points) for kind in ROUTES
+            kind: tuple(Table() for _ in range(places.count_of_tables(kind))) for kind in ROUTES
         }
+        """By the kind of the routers in them; see `Places.count_of_tables`."""
+
+        self.claims: dict[str, Claim] = {}
+        """Of every HTTP router with `tls`, also of those that are disabled."""
+
+        self.shelf = Shelf()
+        self.doormen: tuple[Doorman | None, ...] = (None,) * len(places.entry_points)
 
 
 class Overlay(Generic[Value]):
@@ -115,6 +131,13 @@ class Overlay(Generic[Value]):
         base = self.base
         return [base[name] for names in (self.gone, self.changes) for name in names if name in base]
 
+    def all(self) -> dict[str, Value]:
+        """Return everything as it is to be."""
+        made = {**self.base, **self.changes}
+        for name in self.gone:
+            del made[name]
+        return made
+
     def land(self) -> None:
         """Make it so. Quick also for many: the loop waits meanwhile."""
         self.base.update(self.changes)
@@ -135,6 +158,9 @@ class Draft:
         self.services: Overlay[Service] = self.built[SERVICES]
         self.pipelines: dict[str, dict[tuple[str, ...], Pipeline]] = {kind: {} for kind in STEPS}
         self.tables = dict(state.tables)
+        self.claims = Overlay(state.claims)
+        self.shelf = state.shelf
+        self.doormen = state.doormen
         self.affected = self._affected()
         self._failed: list[Failure] = []
         self._begun: set[tuple[str, str]] = set()
@@ -166,6 +192,42 @@ class Draft:
         for kind in ROUTES:
             old, new = self.built[kind].old(), self.built[kind].changes.values()
             self.tables[kind] = yield from tables_of(self.state.tables[kind], old, new)
+        yield from self._build_doormen()
+
+    def _build_doormen(self) -> Work[None]:
+        """Make the doormen anew if anything of TLS is different."""
+        if self.affected[CERTIFICATES] or self.affected[STORES]:
+            pairs: Overlay[Pair] = self.built[CERTIFICATES]
+            stores = (self.built[STORES].get(name) for name in (DEFAULT, GENERATED))
+            default = next((store.default for store in stores if store and store.default), None)
+            self.shelf = Shelf(pairs.all().values(), default)
+            yield None
+        claimed = self.claims.changes or self.claims.gone
+        if self.shelf is not self.state.shelf or claimed or self.affected[OPTIONS] or not self._has_begun():
+            claims = self.claims.all()
+            terms = {name: self._accepted(name) for name in {claim.options for claim in claims.values()}}
+            yield None
+            places = self.state.places
+            self.doormen = doormen_of(
+                len(places.entry_points),
+                places.secure,
+                claims.values(),
+                terms,
+                self._accepted(DEFAULT),
+                self.shelf,
+            )
+
+    def _has_begun(self) -> bool:
+        """Whether there was a generation before."""
+        return self.state.runtime.generation > 0
+
+    def _accepted(self, name: str) -> Accepted:
+        """Return the terms of a name, or that there are none for it."""
+        try:
+            terms: Terms = self._used(OPTIONS, name)
+        except Broken as broken:
+            return Closed(str(broken))
+        return Closed(terms.fault) if terms.fault else terms
 
     def _build(self, kind: str, name: str) -> Work[None]:
         """Build one object, or note why it is disabled."""
@@ -186,6 +248,11 @@ class Draft:
                 noun = NOUNS[kind]
                 log.exception("%s %s cannot be built", noun, name, extra=about(noun, name))
                 reason = f"it cannot be built: {error!r}; this is a mistake in fastproxy, the log says where"
+        if made is None and configured is not None and kind in (CERTIFICATES, STORES):
+            made = self._the_one_before(kind, name)
+            reason = f"{reason}; the one before it goes on serving" if made is not None else reason
+        if kind == ROUTERS:
+            self._claim(name, configured)
         if isinstance(made, (Transport, StreamTransport)) and made.fault:
             reason = made.fault  # it is there all the same for services that need no TLS
         self.built[kind].put(name, made)
@@ -193,9 +260,28 @@ class Draft:
         if reason is not None:
             self._failed.append(Failure(kind, name, reason))
 
+    def _the_one_before(self, kind: str, name: str) -> Any:
+        """Return a certificate whose successor cannot be used: perhaps it is half of a renewal."""
+        before = self.built[kind].base.get(name)
+        return before if not isinstance(before, Store) or before.default is not None else None
+
+    def _claim(self, name: str, configured: Any) -> None:
+        is_there = configured is not None and not isinstance(configured, str)
+        claim = claim_of(configured, self.state.places) if is_there else None
+        if claim != self.claims.get(name):
+            self.claims.put(name, claim)
+
     def _made(self, kind: str, name: str, configured: Any) -> Work[Any]:
+        secret = self.state.secret
         if kind == TRANSPORTS:
             return (yield from transport_of(configured, self.state.estate.contexts))
+        if kind == OPTIONS:
+            return (yield lambda: terms_of(name, configured))
+        if kind == CERTIFICATES:
+            return (yield lambda: pair_of(configured.pair, secret))
+        if kind == STORES:
+            pair = configured.default_certificate
+            return Store(None if pair is None else (yield lambda: pair_of(pair, secret)))
         if kind == SERVICES:
             return (yield from self._service(name, configured))
         if kind == TCP_TRANSPORTS:
@@ -234,15 +320,22 @@ class Draft:
     def _route(self, kind: str, name: str, configured: Any) -> Route:
         places = self.state.places
         self.warnings[kind].put(name, warnings_of(configured, places) or None)
-        make, services = (route_of, SERVICES) if kind == ROUTERS else (stream_route_of, TCP_SERVICES)
-        return make(
-            name,
-            configured,
-            places,
-            old=self.state.built[kind].get(name),
-            pipeline=lambda: self._pipeline(kind, configured.middlewares),
-            balancer=lambda: _balancer(self._used(services, configured.service)),
-        )
+        services = SERVICES if kind == ROUTERS else TCP_SERVICES
+        needs: dict[str, Any] = {
+            "old": self.state.built[kind].get(name),
+            "pipeline": lambda: self._pipeline(kind, configured.middlewares),
+            "balancer": lambda: _balancer(self._used(services, configured.service)),
+        }
+        if kind == TCP_ROUTERS:
+            return stream_route_of(name, configured, places, **needs)
+        return route_of(name, configured, places, **needs, terms=lambda: self._terms(configured.tls.options))
+
+    def _terms(self, name: str) -> str:
+        """Return the name of TLS options that can be had."""
+        terms: Terms = self._used(OPTIONS, name)
+        if terms.fault:
+            raise Broken(f'TLS options "{name}": {terms.fault}')
+        return terms.name
 
     def _pipeline(self, kind: str, names: tuple[str, ...]) -> Pipeline:
         middlewares, made = STEPS[kind], self.pipelines[kind]
@@ -294,6 +387,10 @@ class Draft:
             raise Broken(f"{_CALLED[kind].format(name)} is disabled: {reason}")
         if kind in (TRANSPORTS, TCP_TRANSPORTS):
             raise Broken(f"servers transport not found {name}")
+        if kind == OPTIONS and name == DEFAULT:
+            return _DEFAULT_TERMS
+        if kind == OPTIONS:
+            raise Broken(f"unknown TLS options: {name}")
         bare, _, provider = name.rpartition("@")
         if kind == SERVICES and provider == internal.PROVIDER and bare in internal.NAMES:
             raise Broken(internal.refusal(bare))
@@ -313,7 +410,10 @@ class Draft:
         for overlays in (self.configured, self.failures, self.built, self.warnings):
             for overlay in overlays.values():
                 overlay.land()
+        self.claims.land()
         self.state.tables = self.tables
+        self.state.shelf = self.shelf
+        self.state.doormen = self.doormen
 
     def _land_pipelines(self, kind: str) -> None:
         kept = self.state.pipelines[kind]
@@ -363,7 +463,13 @@ _CALLED: dict[str, str] = {
     TCP_SERVICES: 'the service "{}"',
     TCP_MIDDLEWARES: 'middleware "{}"',
     TCP_TRANSPORTS: 'the servers transport "{}"',
+    OPTIONS: 'TLS options "{}"',
+    CERTIFICATES: 'certificate "{}"',
+    STORES: 'TLS store "{}"',
 }
+
+_DEFAULT_TERMS = terms_of(DEFAULT, Options())
+"""Where nobody declares options of that name."""
 
 
 def _balancer(service: Service | Turns) -> Balancer:

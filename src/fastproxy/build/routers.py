@@ -9,8 +9,10 @@ from .._core.table import Route, Table
 from ..config.dynamic import HttpRouter
 from ..config.static import StaticConfiguration
 from ..config.tcp import TcpRouter
+from ..conflicts import WARNING, hosts_of
+from .doormen import Claim
 from .rules import rule_of
-from .runtime import Broken, priority_of, provider_of
+from .runtime import ROUTERS, Broken, priority_of, provider_of
 from .work import Work
 
 BATCH = 128
@@ -26,12 +28,25 @@ class Places(NamedTuple):
     precedence: dict[str, int]
     """Provider -> place among the providers; who is not listed comes behind all of them."""
 
+    secure: frozenset[int] = frozenset()
+    """Indexes of the entry points that take TLS whatever routers say."""
+
+    def count_of_tables(self, kind: str) -> int:
+        """Return how many tables a kind of routers has: one for each entry point; those of HTTP two,
+        those for plain connections first, then those for TLS."""
+        return len(self.entry_points) * (2 if kind == ROUTERS else 1)
+
 
 def places_of(static: StaticConfiguration) -> Places:
     """Read from the static configuration what building routers needs."""
     return Places(
         entry_points={name: at for at, name in enumerate(sorted(static.entry_points))},
         precedence={provider: at for at, provider in enumerate(static.providers.precedence)},
+        secure=frozenset(
+            at
+            for at, name in enumerate(sorted(static.entry_points))
+            if static.entry_points[name].http.tls is not None
+        ),
     )
 
 
@@ -43,11 +58,13 @@ def route_of(
     old: Route | None,
     pipeline: Callable[[], Pipeline],
     balancer: Callable[[], Balancer],
+    terms: Callable[[], str],
 ) -> Route:
     """Build one route. Raises Broken with everything that is wrong about it.
 
     old: the route of that name in the generation before; its rule is taken over if the text is the same.
-    pipeline and balancer give what the route needs or raise Broken. `extra` holds the indexes of its tables.
+    pipeline, balancer and terms (the name of the TLS options) give what the route needs or raise Broken.
+    `extra` holds the indexes of its tables.
     """
     text = configured.rule
     wrong: list[str] = []
@@ -55,10 +72,8 @@ def route_of(
     tables = attempt(wrong, lambda: tables_on(configured, places))
     steps = attempt(wrong, pipeline)
     service = attempt(wrong, balancer)
-    if configured.tls is not None:
-        wrong.append("tls: routers of TLS connections are not supported yet")
-        rule = None
-    if rule is None or tables is None or steps is None or service is None:
+    options = attempt(wrong, terms) if configured.tls is not None else None
+    if rule is None or tables is None or steps is None or service is None or wrong:
         raise Broken("; ".join(wrong))
     return Route(
         name,
@@ -68,6 +83,7 @@ def route_of(
         priority=priority_of(configured),
         order=places.precedence.get(provider_of(name), len(places.precedence)),
         service=configured.service,
+        terms=options,
         extra=tables,
     )
 
@@ -87,7 +103,8 @@ def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
 def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
     """Return the indexes of a router's tables. Raises Broken when it has none."""
     points = places.entry_points
-    tables = {points[each] for each in configured.entry_points if each in points}
+    first = len(points) if isinstance(configured, HttpRouter) and configured.tls is not None else 0
+    tables = {first + points[each] for each in configured.entry_points if each in points}
     if not tables:
         raise Broken("no valid entryPoint for this router")
     return tuple(sorted(tables))
@@ -95,11 +112,24 @@ def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, 
 
 def warnings_of(configured: HttpRouter | TcpRouter, places: Places) -> tuple[str, ...]:
     """Return what is wrong about a router that may serve all the same."""
-    return tuple(
+    unknown = tuple(
         f'entryPoint "{each}" doesn\'t exist'
         for each in configured.entry_points
         if each not in places.entry_points
     )
+    if isinstance(configured, HttpRouter) and configured.tls is not None and configured.tls.conflicting:
+        return (*unknown, WARNING)
+    return unknown
+
+
+def claim_of(configured: HttpRouter, places: Places) -> Claim | None:
+    """Return what a router with `tls` says about connections, whether it can serve or not; None: nothing."""
+    hosts = hosts_of(configured.rule) if configured.tls is not None else None
+    if configured.tls is None or hosts is None:
+        return None
+    points = places.entry_points
+    tables = tuple(points[each] for each in configured.entry_points if each in points)
+    return Claim(tables, hosts, configured.tls.options)
 
 
 def tables_of(

@@ -27,7 +27,10 @@ TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES, TCP_TRANSPORTS = (
     "tcp.serversTransports",
 )
 
+OPTIONS, CERTIFICATES, STORES = "tls.options", "tls.certificates", "tls.stores"
+
 KINDS = (
+    *(OPTIONS, CERTIFICATES, STORES),
     *(TRANSPORTS, MIDDLEWARES, SERVICES, ROUTERS),
     *(TCP_TRANSPORTS, TCP_MIDDLEWARES, TCP_SERVICES, TCP_ROUTERS),
 )
@@ -42,6 +45,9 @@ NOUNS = {
     TCP_SERVICES: "TCP service",
     TCP_MIDDLEWARES: "TCP middleware",
     TCP_TRANSPORTS: "TCP serversTransport",
+    OPTIONS: "TLS options",
+    CERTIFICATES: "certificate",
+    STORES: "TLS store",
 }
 """What one of a kind is called."""
 
@@ -49,6 +55,7 @@ NESTING = (MIDDLEWARES, TCP_SERVICES)
 """Kinds of which one object may be made of others: chains of middlewares, weighted services of services."""
 
 USERS = (
+    (OPTIONS, ROUTERS),
     (MIDDLEWARES, MIDDLEWARES),
     (TRANSPORTS, SERVICES),
     (SERVICES, ROUTERS),
@@ -135,7 +142,8 @@ def references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
     if configured is None or isinstance(configured, str):
         return {}
     if kind == ROUTERS:
-        return {SERVICES: (configured.service,), MIDDLEWARES: configured.middlewares}
+        found = {SERVICES: (configured.service,), MIDDLEWARES: configured.middlewares}
+        return found if configured.tls is None else {**found, OPTIONS: (configured.tls.options,)}
     if kind == SERVICES and configured.load_balancer is not None:
         return {TRANSPORTS: (configured.load_balancer.servers_transport,)}
     if kind == MIDDLEWARES and configured.chain is not None:

@@ -5,6 +5,7 @@ again, and whoever uses them, directly or not; all others are taken over as the 
 whatever it is, leaves the builder and the runtime view as they were.
 """
 
+import os
 from typing import NamedTuple
 
 from .._core.snapshot import Snapshot
@@ -36,9 +37,11 @@ class Builder:
     One change at a time: its work and what it leaves to settle end before the next begins.
     """
 
-    def __init__(self, static: StaticConfiguration) -> None:
+    def __init__(self, static: StaticConfiguration, secret: bytes = b"") -> None:
+        """secret: what the workers of an instance share, for the tickets of TLS; made here if it is empty."""
         estate = Estate(static.core.limits.pending_per_server)
-        self._state = State(places_of(static), Plugins(static.core.plugins), estate)
+        plugins = Plugins(static.core.plugins)
+        self._state = State(places_of(static), plugins, estate, secret or os.urandom(32))
 
     @property
     def runtime(self) -> Runtime:
@@ -57,7 +60,9 @@ class Builder:
         counts = counts_of(self.runtime.configured, changes)
         draft = Draft(self._state, changes)
         yield from draft.build()
-        snapshot = Snapshot(generation, draft.tables[ROUTERS], draft.tables[TCP_ROUTERS])
+        tables, streams = draft.tables[ROUTERS], draft.tables[TCP_ROUTERS]
+        count = len(streams)
+        snapshot = Snapshot(generation, tables[:count], streams, tables[count:], draft.doormen)
         made = Generation(snapshot, counts, draft.new_failures(), draft.settle())
         draft.land()
         self.runtime.generation = generation

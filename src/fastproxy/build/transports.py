@@ -5,12 +5,8 @@ disabled here, and with it the services that reach a server by https: nobody is 
 document says.
 """
 
-import os
 import ssl
-import warnings
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import MutableMapping
 from typing import NamedTuple
 
 from ..config.dynamic import ServersTransport
@@ -18,6 +14,7 @@ from ..config.static import ForwardingTimeouts
 from ..config.tcp import TcpServersTLS
 from ..config.tls import CIPHER_SUITES, CIPHER_SUITES_13, LEAST, MOST, CertificatePair
 from ..config.values import SECOND
+from .pem import VERSIONS, add_authorities, content_of, load_pair, set_ciphers, set_versions
 from .runtime import Broken
 from .work import Work
 
@@ -89,7 +86,7 @@ def context_of(tls: TLS, contexts: Shelf) -> Work[ssl.SSLContext]:
 
 def tls_of(configured: ServersTransport) -> TLS:
     """Read the TLS options of a transport, and the files that they name. Raises Broken."""
-    roots = tuple(_content(text, f"rootCAs[{at}]") for at, text in enumerate(configured.root_cas))
+    roots = tuple(content_of(text, f"rootCAs[{at}]") for at, text in enumerate(configured.root_cas))
     tls = TLS(insecure=configured.insecure_skip_verify, roots=roots)
     certificate, key = _own_certificate(configured.certificates)
     tls = tls._replace(
@@ -105,7 +102,7 @@ def tls_of(configured: ServersTransport) -> TLS:
 
 def stream_tls_of(configured: TcpServersTLS) -> TLS:
     """Read the TLS options of a TCP transport, and the files that they name. Raises Broken."""
-    roots = tuple(_content(text, f"tls.rootCAs[{at}]") for at, text in enumerate(configured.root_cas))
+    roots = tuple(content_of(text, f"tls.rootCAs[{at}]") for at, text in enumerate(configured.root_cas))
     certificate, key = _own_certificate(configured.certificates)
     insecure = configured.insecure_skip_verify
     return TLS(insecure=insecure, roots=roots, certificate=certificate, key=key, alpn=())
@@ -126,19 +123,7 @@ def _seconds(nanoseconds: int) -> float:
     return max(nanoseconds, 0) / SECOND
 
 
-# --- files and PEM texts ----------------------------------------------------------------------------
-
-
-def _content(text: str, option: str) -> bytes:
-    """Return the content of a file, or the text itself if there is no such file and it is PEM."""
-    try:
-        if os.path.exists(text):
-            return Path(text).read_bytes()
-    except (OSError, ValueError) as error:
-        raise Broken(f"{option}: cannot read {_shown(text)}: {_reason(error)}") from None
-    if "-----BEGIN " not in text:
-        raise Broken(f"{option}: {_shown(text)} is neither a file nor a PEM text")
-    return text.encode()
+# --- options -----------------------------------------------------------------------------------------
 
 
 def _own_certificate(pairs: tuple[CertificatePair, ...]) -> tuple[bytes, bytes]:
@@ -147,34 +132,14 @@ def _own_certificate(pairs: tuple[CertificatePair, ...]) -> tuple[bytes, bytes]:
     if len(pairs) > 1:
         raise Broken(f"certificates: {len(pairs)} pairs; more than one is not supported yet")
     return (
-        _content(pairs[0].cert_file, "certificates[0].certFile"),
-        _content(pairs[0].key_file, "certificates[0].keyFile"),
+        content_of(pairs[0].cert_file, "certificates[0].certFile"),
+        content_of(pairs[0].key_file, "certificates[0].keyFile"),
     )
-
-
-def _shown(text: str) -> str:
-    line = text.partition("\n")[0]
-    return f'"{line[:60]}..."' if len(line) > 60 or line != text else f'"{line}"'
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
-    return str(reason).partition("\n")[0].lower().removesuffix(".")
-
-
-# --- versions and ciphers ---------------------------------------------------------------------------
-
-_VERSIONS = {
-    "VersionTLS10": ssl.TLSVersion.TLSv1,
-    "VersionTLS11": ssl.TLSVersion.TLSv1_1,
-    "VersionTLS12": ssl.TLSVersion.TLSv1_2,
-    "VersionTLS13": ssl.TLSVersion.TLSv1_3,
-}
 
 
 def _check_versions(tls: TLS) -> None:
     least, most = tls.least or LEAST, tls.most or MOST
-    if _VERSIONS[least] > _VERSIONS[most] and tls.least:
+    if VERSIONS[least] > VERSIONS[most] and tls.least:
         raise Broken(f"minVersion: {least} is above maxVersion, {most}")
 
 
@@ -200,66 +165,22 @@ def make_context(tls: TLS) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if tls.alpn:
         context.set_alpn_protocols(list(tls.alpn))
-    _set_versions(context, tls)
-    _set_ciphers(context, tls)
+    is_old = set_versions(context, tls.least or LEAST, tls.most or MOST)
+    if tls.ciphers or is_old:
+        set_ciphers(context, tls.ciphers, is_old)
     if tls.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     _set_roots(context, tls)
     if tls.certificate:
-        _set_certificate(context, tls)
+        try:
+            load_pair(context, tls.certificate, tls.key)
+        except Broken as broken:
+            raise Broken(f"certificates[0]: {broken}") from None
     return context
-
-
-def _set_versions(context: ssl.SSLContext, tls: TLS) -> None:
-    most = _VERSIONS[tls.most or MOST]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # who writes an old version knows that it is old
-        context.minimum_version = min(_VERSIONS[tls.least or LEAST], most)
-        context.maximum_version = most
-
-
-def _set_ciphers(context: ssl.SSLContext, tls: TLS) -> None:
-    # What is older than TLS 1.2 signs with SHA-1, which OpenSSL does on its lowest level only. Whoever writes
-    # that version, or a suite that is weak, has asked for it.
-    is_old = context.minimum_version < ssl.TLSVersion.TLSv1_2
-    if not tls.ciphers and not is_old:
-        return
-    try:
-        context.set_ciphers(":".join(tls.ciphers or ("DEFAULT",)) + (":@SECLEVEL=0" if is_old else ""))
-    except ssl.SSLError:
-        raise Broken(f"cipherSuites: OpenSSL here has none of {', '.join(tls.ciphers)}") from None
 
 
 def _set_roots(context: ssl.SSLContext, tls: TLS) -> None:
     if not tls.roots and not tls.insecure:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    for at, root in enumerate(tls.roots):
-        try:
-            context.load_verify_locations(cadata=root.decode("ascii", "ignore"))
-        except ssl.SSLError as error:
-            raise Broken(f"rootCAs[{at}]: no certificate can be read: {_reason(error)}") from None
-
-
-def _set_certificate(context: ssl.SSLContext, tls: TLS) -> None:
-    try:
-        with _as_file(tls.certificate) as certificate, _as_file(tls.key) as key:
-            context.load_cert_chain(certificate, key, password=_no_password)
-    except (ssl.SSLError, ValueError) as error:
-        raise Broken(f"certificates[0]: certificate and key cannot be used: {_reason(error)}") from None
-
-
-def _no_password() -> str:
-    # Without this OpenSSL asks on the terminal.
-    raise ValueError("the key is encrypted")
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """Give a path under which OpenSSL reads `content`. It is in memory: a key reaches no disk."""
-    descriptor = os.memfd_create("fastproxy-pem", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+    add_authorities(context, tls.roots, "rootCAs")

@@ -1,0 +1,54 @@
+# A connection of which nobody knows yet what it is: its first bytes are looked at, and somebody takes it over.
+
+from .door cimport Guest
+from .downstream cimport EntryPoint
+
+
+cdef enum Stage:
+    A_LOOKING                  # waits for the first bytes
+    A_GOING                    # somebody takes it over; TLS may still shake hands
+    A_LINGERING                # has been told that it is refused
+    A_OVER
+
+
+cdef class Handling:
+    # What becomes of a connection. Frozen; in a snapshot, or made for one connection.
+    cdef readonly object context       # ssl.SSLContext; None: its bytes are taken as they are
+
+    cdef Guest guest(self, Arrival arrival)
+
+
+cdef class ServeHTTP(Handling):
+    cdef readonly str terms            # name of the TLS options; None: without TLS
+
+
+cdef class Refusal(Handling):
+    cdef readonly int alert            # of TLS (RFC 8446, 6); 0: none
+    cdef readonly str reason
+
+
+cdef class Doorman:
+    pass
+
+
+cdef class Arrival(Guest):
+    cdef readonly EntryPoint entry
+    cdef readonly object sock          # socket.socket; None when somebody has taken over, or it is over
+    cdef Stage stage
+    cdef bint is_watching              # the loop tells us when it can be read
+    cdef int wanted                    # bytes that must have come before looking again makes sense
+    cdef double made_at
+    cdef object task                   # of taking over
+    cdef Handling handling
+
+    cdef void begin(self) noexcept
+    cdef void look(self) noexcept
+    cdef void wait_for(self, int size) noexcept
+    cdef void take_up(self, Handling handling) noexcept
+    cdef void refuse(self, Refusal refusal) noexcept
+    cdef void linger(self) noexcept
+    cdef void throw_away(self) noexcept
+    cdef void leave(self, str reason) noexcept
+    cdef void stop_watching(self) noexcept
+    cdef Handling decide(self, int first, const unsigned char* at, Py_ssize_t size)
+    cdef void note(self, str reason) noexcept

@@ -1,0 +1,429 @@
+"""A connection before anybody knows what it is: its first bytes are looked at where they lie, and somebody takes
+it over, with all of them.
+
+Nothing is taken from the socket (MSG_PEEK), so that whoever takes over, TLS above all, finds it as it came. While
+too few bytes are there the kernel is told how many would do (SO_RCVLOWAT), and is silent until then.
+Source: "What happens to an accepted TCP connection" of Traefik v3; the rows are those of its table.
+"""
+
+import asyncio
+import contextvars
+import socket
+import ssl
+
+from libc.errno cimport EAGAIN, EINTR, errno
+
+from .deadline cimport now
+from .door cimport Guest, R_BUSY, R_SILENT, Rank
+from .downstream cimport EntryPoint
+from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_FLIGHT, MOST_HELLO, protocols_of, read_hello
+from .span cimport bytes_of
+
+cdef extern from "sys/socket.h" nogil:
+    int MSG_PEEK
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <poll.h>
+    static inline int fastproxy_has_ended(int fd) {
+    #ifdef POLLRDHUP
+        struct pollfd one = { fd, POLLRDHUP, 0 };
+    #else
+        struct pollfd one = { fd, 0, 0 };
+    #endif
+        return poll(&one, 1, 0) > 0;
+    }
+    """
+    bint has_ended "fastproxy_has_ended"(int fd) nogil
+
+cdef enum:
+    T_FIRST = 0                # the first bytes are awaited
+    T_LINGER
+    HANDSHAKE = 0x16           # the first byte of TLS, and of
+    OLD_HELLO = 0x80           # SSL 2, which nobody speaks
+    MOST_THROWN = 262144
+
+cdef double LINGER = 2.0       # seconds
+cdef double LOOK_AGAIN = 0.05  # seconds, where the kernel wakes us too early: it is short of memory
+cdef double NO_LIMIT = 60.0    # seconds for a handshake, where the entry point has no readTimeout
+
+# One connection at a time is looked at, and nothing of it is kept here.
+cdef unsigned char[MOST_FLIGHT] flight
+cdef unsigned char[MOST_HELLO] room
+
+arriving = contextvars.ContextVar("arriving")
+
+
+class Handshake(ssl.SSLObject):
+    """TLS with a client that lets it read why it is refused: uvloop would close before the alert is sent."""
+
+    @classmethod
+    def _create(cls, *arguments, **options):
+        made = super()._create(*arguments, **options)
+        made.arrival = arriving.get(None)
+        return made
+
+    def do_handshake(self):
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if self.arrival is None:
+                raise
+            self.arrival.on_handshake_failed(error)
+            # What OpenSSL has to say goes out now, and the connection ends behind it.
+            raise ssl.SSLWantReadError() from None
+        self.arrival = None
+
+
+cdef class Handling:
+    """What becomes of a connection when its first bytes are known."""
+
+    cdef Guest guest(self, Arrival arrival):
+        """Make the one that takes over."""
+        raise NotImplementedError(f"{type(self).__name__} takes nobody over")
+
+
+cdef class ServeHTTP(Handling):
+    """Its requests are served. context and terms: of TLS, and the name of its options; None without."""
+
+    def __init__(self, context=None, str terms=None):
+        self.context = context
+        self.terms = terms
+
+    cdef Guest guest(self, Arrival arrival):
+        return arrival.entry.take(arrival.peer, self.context is not None, self.terms)
+
+
+cdef class Refusal(Handling):
+    """It is closed, with a TLS alert if one is given. reason: for the log."""
+
+    def __init__(self, str reason not None, int alert=0):
+        self.reason = reason
+        self.alert = alert
+
+
+cdef class Doorman:
+    """Who decides by the first bytes of a connection, for one entry point, in one generation.
+
+    A subclass, in the control plane's half, answers with a Handling. What it raises ends the connection.
+    """
+
+    def plain(self, Arrival arrival not None):
+        """Decide about a connection that does not begin with TLS (row 7)."""
+        return PLAIN
+
+    def secure(self, Arrival arrival not None, str name not None, tuple protocols not None):
+        """Decide about one that does (rows 8 and 9). name: asked for, as sent; protocols: offered, as bytes."""
+        return Refusal("nobody speaks TLS here")
+
+
+cdef ServeHTTP PLAIN = ServeHTTP()
+
+
+cdef class Arrival(Guest):
+    """A connection that was accepted on an entry point with a doorman."""
+
+    def __init__(self, EntryPoint entry not None, sock not None, peer):
+        """sock: stays open until somebody takes over. peer: the address of the client."""
+        self.entry = entry
+        self.engine = entry.engine
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.made_at = now()
+        self.stage = A_LOOKING
+        entry.receive(self)
+        entry.add(self)
+        if not self.is_held:
+            self.begin()
+        if entry.is_draining:
+            self.end_soon()
+
+    def local(self):
+        """The address that the client has connected to, without port."""
+        return self.sock.getsockname()[0].partition("%")[0]
+
+    # ---------------------------------------------------------------- as a guest
+
+    cdef Rank rank(self, double* since) noexcept:
+        since[0] = self.made_at
+        return R_BUSY if self.is_held or self.stage >= A_LINGERING else R_SILENT
+
+    cdef void let_in(self) noexcept:
+        self.begin()
+
+    cdef void end_soon(self) noexcept:
+        if self.stage == A_LOOKING and now() + self.entry.silent_rest < self.timer.due:
+            self.engine.wheel.arm(&self.timer, self, now() + self.entry.silent_rest, T_FIRST)
+
+    cdef void abort(self) noexcept:
+        if self.stage == A_GOING:
+            # Whoever takes over reads the end of it.
+            try:
+                self.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        else:
+            self.leave(None)
+
+    cdef void close(self) noexcept:
+        self.abort()
+
+    cdef void on_deadline(self, int what) noexcept:
+        if self.stage == A_GOING:
+            self.abort()
+        else:
+            self.leave(None if what == T_LINGER else "the first bytes did not come in time")
+
+    # ---------------------------------------------------------------- looking
+
+    cdef void begin(self) noexcept:
+        # Row 1, PROXY protocol, and row 3, servers that speak first, go before this.
+        self.arm(self.entry.read_timeout, T_FIRST)
+        self.look()
+
+    def on_readable(self):
+        """Called by the loop."""
+        if self.stage == A_LOOKING:
+            self.look()
+        elif self.stage == A_LINGERING:
+            self.throw_away()
+
+    def on_look_again(self):
+        """Called by the loop when the kernel woke us too early."""
+        if self.stage == A_LOOKING and not self.is_watching:
+            self.look()
+
+    cdef void look(self) noexcept:
+        """Look at what is there; wait for more, or decide."""
+        cdef ssize_t size
+        cdef Handling handling
+        while True:
+            size = recv(self.fd, flight, MOST_FLIGHT, MSG_PEEK | MSG_DONTWAIT)
+            if size >= 0 or errno != EINTR:
+                break
+        if size < 0:
+            if errno == EAGAIN:
+                self.wait_for(1)
+            else:
+                self.leave(None)
+            return
+        if size == 0:
+            self.leave(None)
+            return
+        if size < self.wanted:
+            if has_ended(self.fd):
+                self.leave("the client ended within its first words")
+                return
+            self.stop_watching()
+            try:
+                self.engine.loop.call_later(LOOK_AGAIN, self.on_look_again)
+            except Exception as error:
+                self.report(error)
+            return
+        try:
+            handling = self.decide(flight[0], flight, size)
+        except Exception as error:
+            self.report(error)
+            self.leave("nobody could decide about it")
+            return
+        if handling is None:
+            return             # more must come
+        if isinstance(handling, Refusal):
+            self.refuse(<Refusal>handling)
+        else:
+            self.take_up(handling)
+
+    cdef Handling decide(self, int first, const unsigned char* at, Py_ssize_t size):
+        """Rows 4 to 9. None: more bytes must come."""
+        cdef Doorman doorman
+        cdef Heard heard
+        cdef Hello hello
+        cdef tuple doormen = self.entry.switch.current.doormen
+        if self.entry.index >= len(doormen) or doormen[self.entry.index] is None:
+            return PLAIN       # it had one when this connection was accepted
+        doorman = <Doorman?>doormen[self.entry.index]
+        # Row 4, PostgreSQL's SSLRequest, goes here.
+        if first == OLD_HELLO:
+            return doorman.secure(self, "", ())
+        if first != HANDSHAKE:
+            return doorman.plain(self)
+        heard = read_hello(at, size, room, &hello)
+        if heard == H_BAD:
+            return Refusal(hello.fault.decode())
+        if heard == H_PARTIAL:
+            self.wait_for(hello.wanted)
+            return None
+        return doorman.secure(self, bytes_of(hello.name).decode("ascii"), protocols_of(&hello))
+
+    cdef void wait_for(self, int size) noexcept:
+        """Look again when so many bytes are there, or the client ends."""
+        try:
+            if size != max(self.wanted, 1):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self.wanted = size
+            if not self.is_watching:
+                self.engine.loop.add_reader(self.fd, self.on_readable)
+                self.is_watching = True
+        except Exception as error:
+            self.report(error)
+            self.leave("it cannot be waited for")
+
+    cdef void stop_watching(self) noexcept:
+        if self.is_watching:
+            self.is_watching = False
+            try:
+                self.engine.loop.remove_reader(self.fd)
+            except Exception as error:
+                self.report(error)
+
+    # ---------------------------------------------------------------- the way on
+
+    cdef void take_up(self, Handling handling) noexcept:
+        """Let somebody take the connection over, untouched."""
+        self.stop_watching()
+        self.stage = A_GOING
+        self.handling = handling
+        self.arm(0, T_FIRST)
+        try:
+            if self.wanted > 1:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            self.task = self.engine.loop.create_task(self.go())
+        except Exception as error:
+            self.report(error)
+            self.leave(None)
+
+    async def go(self):
+        """Take over; ends when the other one has, or when TLS has failed."""
+        cdef double limit = self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT
+        loop = self.engine.loop
+        try:
+            if self.handling.context is None:
+                await loop.connect_accepted_socket(self.successor, self.sock)
+            else:
+                arriving.set(self)
+                await loop.connect_accepted_socket(
+                    self.successor, self.sock, ssl=self.handling.context,
+                    ssl_handshake_timeout=limit, ssl_shutdown_timeout=self.engine.patience)
+        except asyncio.CancelledError:
+            self.leave(None)
+            raise
+        except OSError as error:
+            self.leave(f"TLS: {error}")
+        except Exception as error:
+            self.report(error)
+            self.leave(None)
+        else:
+            if self.stage != A_OVER and self.is_listed:
+                self.leave(None)      # nobody stands in our place
+            self.stage = A_OVER
+        finally:
+            self.sock = None
+            self.task = None
+            self.handling = None
+
+    def successor(self):
+        """Make whoever takes over: called by the loop, which tells it later that it is connected."""
+        cdef Guest guest = self.handling.guest(self)
+        guest.before = self
+        return guest
+
+    def on_handshake_failed(self, error):
+        """TLS has refused the client. OpenSSL's alert goes out at the end of this turn, and ours behind it."""
+        if self.stage == A_GOING:
+            self.note(f"TLS: {getattr(error, 'reason', None) or error}")
+            self.engine.loop.call_soon(self.engine.loop.call_soon, self.end_refused)
+
+    def end_refused(self):
+        """Say that nothing more comes; the client closes, or is cut off a little later."""
+        if self.stage == A_GOING and self.sock is not None:
+            self.arm(LINGER, T_LINGER)
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.abort()
+
+    # ---------------------------------------------------------------- refusing
+
+    cdef void refuse(self, Refusal refusal) noexcept:
+        """Close; if there is something to be said, so that the client can read it."""
+        cdef char[7] alert
+        if not refusal.alert:
+            self.leave(refusal.reason)
+            return
+        self.note(refusal.reason)
+        alert[0] = 21          # an alert, of TLS 1.0 as everything is before a version was agreed on
+        alert[1] = 3
+        alert[2] = 1
+        alert[3] = 0
+        alert[4] = 2
+        alert[5] = 2           # fatal
+        alert[6] = <char>refusal.alert
+        self.stage = A_LINGERING
+        if c_send(self.fd, alert, 7, MSG_NOSIGNAL | MSG_DONTWAIT) == 7:
+            self.linger()
+        else:
+            self.leave(None)
+
+    cdef void linger(self) noexcept:
+        """Throw away what came and what comes: closing with unread bytes would reset the connection, and the
+        reset may overtake the alert."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.leave(None)
+            return
+        self.arm(LINGER, T_LINGER)
+        self.wait_for(1)
+        if self.stage == A_LINGERING:
+            self.throw_away()
+
+    cdef void throw_away(self) noexcept:
+        cdef ssize_t size
+        cdef int thrown = 0
+        while thrown <= MOST_THROWN:
+            size = recv(self.fd, flight, MOST_FLIGHT, MSG_DONTWAIT)
+            if size < 0 and errno == EINTR:
+                continue
+            if size < 0 and errno == EAGAIN:
+                return
+            if size <= 0:
+                break
+            thrown += size
+        self.leave(None)
+
+    cdef void note(self, str reason) noexcept:
+        try:
+            self.engine.log.debug("%s on entry point %s: %s", self.peer[0] if self.peer else "somebody",
+                                  self.entry.name, reason)
+        except Exception:
+            pass       # a log that fails must not take the connection's loop with it
+
+    cdef void leave(self, str reason) noexcept:
+        """It is over. reason: for the log, None for what nobody needs to know."""
+        if self.stage == A_OVER:
+            return
+        if reason is not None:
+            self.note(reason)
+        self.stop_watching()
+        if self.stage != A_GOING and self.sock is not None:
+            try:
+                self.sock.close()
+            except OSError:
+                pass
+            self.sock = None
+        self.stage = A_OVER
+        self.is_closing = True
+        self.fd = -1
+        self.closed()
+        self.engine.wheel.unlink(&self.timer)
+        self.entry.remove(self)

@@ -1,0 +1,90 @@
+"""Who decides by the first bytes of a connection: one doorman for each entry point that has TLS.
+
+Source: "What happens to an accepted TCP connection", rows 5 to 9, and "TLS versus plain routers" of Traefik
+v3.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from .._core import arrival
+from .._core.arrival import Arrival, Handling, Refusal
+from .certificates import Shelf, Terms
+from .runtime import Broken
+
+UNRECOGNIZED_NAME = 112
+NO_APPLICATION_PROTOCOL = 120
+INTERNAL_ERROR = 80
+
+
+class Claim(NamedTuple):
+    """What a router with `tls` says about connections: where, for which names, on what terms."""
+
+    tables: tuple[int, ...]
+    hosts: tuple[str, ...]
+    options: str
+
+
+class Closed(NamedTuple):
+    """Terms that cannot be had: whoever asks for a name that needs them is sent away."""
+
+    reason: str
+
+
+Accepted = Terms | Closed
+
+
+class Doorman(arrival.Doorman):
+    """The doorman of one entry point in one generation. Called on the loop's thread, once a connection."""
+
+    def __init__(self, hosts: Mapping[str, Accepted], default: Accepted, shelf: Shelf) -> None:
+        """hosts: terms by name, some with `*.` for a first label. default: for all others."""
+        self._exact = {name: terms for name, terms in hosts.items() if not name.startswith("*.")}
+        self._below = {name[2:]: terms for name, terms in hosts.items() if name.startswith("*.")}
+        self._default = default
+        self._shelf = shelf
+
+    def secure(self, arrival: Arrival, name: str, protocols: tuple[bytes, ...]) -> Handling:
+        """Decide rows 9a, 9c and 9e: a name that some router has, and then everything else."""
+        name = name.lower()
+        terms = self._exact.get(name) or self._below.get(name.partition(".")[2]) or self._default
+        if isinstance(terms, Closed):
+            return Refusal(f"TLS for {name or 'no name'}: {terms.reason}")
+        return self._accepted(terms, name or arrival.local(), protocols)
+
+    def _accepted(self, terms: Terms, name: str, protocols: tuple[bytes, ...]) -> Handling:
+        """Return how a client is served on these terms; what it offers and asks for has to fit."""
+        if protocols and not any(each in terms.protocols and each == b"http/1.1" for each in protocols):
+            spoken = ", ".join(each.decode("latin-1") for each in protocols)
+            return Refusal(f"TLS for {name}: of {spoken} nothing is spoken here", NO_APPLICATION_PROTOCOL)
+        pair = self._shelf.find(name)
+        if pair is None:
+            if terms.is_strict:
+                return Refusal(f"TLS for {name}: no certificate, and sniStrict", UNRECOGNIZED_NAME)
+            pair = self._shelf.default
+        if pair is None:
+            return Refusal(f"TLS for {name}: no certificate", UNRECOGNIZED_NAME)
+        try:
+            return pair.handling(terms)
+        except Broken as broken:
+            return Refusal(f"TLS for {name}: {broken}", INTERNAL_ERROR)
+
+
+def doormen_of(
+    count: int,
+    always: frozenset[int],
+    claims: Iterable[Claim],
+    terms: Mapping[str, Accepted],
+    default: Accepted,
+    shelf: Shelf,
+) -> tuple[Doorman | None, ...]:
+    """Return the doormen of `count` entry points; None: no TLS there. always: those that have it anyway."""
+    hosts: list[dict[str, Accepted]] = [{} for _ in range(count)]
+    watched = set(always)
+    for claim in claims:
+        for table in claim.tables:
+            watched.add(table)
+            for host in claim.hosts:
+                if host != "*":
+                    hosts[table][host] = terms.get(claim.options) or default
+    return tuple(Doorman(hosts[at], default, shelf) if at in watched else None for at in range(count))

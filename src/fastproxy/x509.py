@@ -1,0 +1,163 @@
+"""What a certificate says: names, times, who it belongs to and who signed it (RFC 5280), read out of its DER.
+
+Nothing is verified here; that is OpenSSL's part. A worker reads names by this and needs no library for it.
+"""
+
+import base64
+import ipaddress
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+_PEM = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
+    re.DOTALL,
+)
+
+# Tags of DER (X.690).
+_BOOLEAN, _INTEGER, _BITS, _OCTETS, _OID, _SEQUENCE, _SET = 0x01, 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
+_UTC_TIME, _TIME = 0x17, 0x18
+_TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
+_VERSION, _EXTENSIONS = 0xA0, 0xA3
+_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
+
+_ALTERNATIVE_NAMES = "2.5.29.17"
+COMMON_NAME = "2.5.4.3"
+
+
+class Certificate(NamedTuple):
+    """One certificate."""
+
+    version: int
+    serial: int
+    issuer: tuple[tuple[str, str], ...]
+    """Attributes in order: dotted object identifier, text."""
+
+    subject: tuple[tuple[str, str], ...]
+    not_before: datetime
+    not_after: datetime
+    dns: tuple[str, ...]
+    emails: tuple[str, ...]
+    addresses: tuple[str, ...]
+    uris: tuple[str, ...]
+
+    @property
+    def common_name(self) -> str:
+        """The first one of the subject, or ''."""
+        return next((text for oid, text in self.subject if oid == COMMON_NAME), "")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a client may ask for: common name, DNS names and addresses, in small letters, sorted."""
+        found = {self.common_name, *self.dns, *self.addresses}
+        return tuple(sorted({name.lower() for name in found if name}))
+
+
+def certificates_in(pem: bytes) -> list[bytes]:
+    """Return the DER of each certificate in a PEM text, in order. Raises ValueError for what is no base64."""
+    return [base64.b64decode(b"".join(each.split()), validate=True) for each in _PEM.findall(pem)]
+
+
+def read(der: bytes) -> Certificate:
+    """Read a certificate. Raises ValueError for what is none."""
+    try:
+        return _read(der)
+    except (IndexError, UnicodeDecodeError, OverflowError) as error:
+        raise ValueError(f"this is no certificate: {error}") from None
+
+
+def _read(der: bytes) -> Certificate:
+    ((_, outer),) = _expect(der, _SEQUENCE)
+    (tag, body), *_ = _values(outer)
+    if tag != _SEQUENCE:
+        raise ValueError("this is no certificate: its body is missing")
+    fields = list(_values(body))
+    version = 1
+    if fields[0][0] == _VERSION:
+        ((_, number),) = _expect(fields.pop(0)[1], _INTEGER)
+        version = int.from_bytes(number) + 1
+    (_, serial), _, (_, issuer), (_, validity), (_, subject), _, *rest = fields
+    before, after = (_moment(tag, value) for tag, value in _values(validity))
+    names: dict[int, list[bytes]] = {}
+    for tag, value in rest:
+        if tag == _EXTENSIONS:
+            names = _alternative_names(value)
+    return Certificate(
+        version,
+        int.from_bytes(serial, signed=True),
+        tuple(_attributes(issuer)),
+        tuple(_attributes(subject)),
+        before,
+        after,
+        tuple(name.decode("ascii") for name in names.get(_DNS, ())),
+        tuple(name.decode("ascii") for name in names.get(_EMAIL, ())),
+        tuple(str(ipaddress.ip_address(name)) for name in names.get(_ADDRESS, ())),
+        tuple(name.decode("ascii") for name in names.get(_URI, ())),
+    )
+
+
+def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield tag and content of each value in a sequence."""
+    at = 0
+    while at < len(data):
+        tag, size, begin = data[at], data[at + 1], at + 2
+        if size & 0x80:
+            width = size & 0x7F
+            if not 0 < width <= 4:
+                raise ValueError("this is no certificate: a length that DER does not know")
+            size, begin = int.from_bytes(data[begin : begin + width]), begin + width
+        at = begin + size
+        if at > len(data):
+            raise ValueError("this is no certificate: it ends early")
+        yield tag, data[begin:at]
+
+
+def _expect(data: bytes, tag: int) -> list[tuple[int, bytes]]:
+    """Return the one value that must be there, in a list."""
+    found = list(_values(data))
+    if len(found) != 1 or found[0][0] != tag:
+        raise ValueError("this is no certificate: something else stands in its place")
+    return found
+
+
+def _moment(tag: int, value: bytes) -> datetime:
+    text = value.decode("ascii")
+    form = {_UTC_TIME: "%y%m%d%H%M%SZ", _TIME: "%Y%m%d%H%M%SZ"}.get(tag)
+    if form is None:
+        raise ValueError("this is no certificate: a time that is none")
+    moment = datetime.strptime(text, form).replace(tzinfo=UTC)
+    if tag == _UTC_TIME and moment.year >= 2050:  # two digits of a year: 1950 to 2049
+        moment = moment.replace(year=moment.year - 100)
+    return moment
+
+
+def _attributes(name: bytes) -> Iterator[tuple[str, str]]:
+    for _, relative in _values(name):
+        for _, attribute in _values(relative):
+            (_, oid), (tag, value) = _values(attribute)
+            yield _dotted(oid), value.decode(_TEXTS.get(tag, "latin-1"), "replace")
+
+
+def _dotted(oid: bytes) -> str:
+    numbers, value = [], 0
+    for byte in oid:
+        value = value << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(value)
+            value = 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(str(each) for each in (first, numbers[0] - 40 * first, *numbers[1:]))
+
+
+def _alternative_names(extensions: bytes) -> dict[int, list[bytes]]:
+    """Return the subject's alternative names by their tags."""
+    found: dict[int, list[bytes]] = {}
+    for _, listed in _values(extensions):
+        for _, extension in _values(listed):
+            (_, oid), *_, (_, content) = _values(extension)
+            if _dotted(oid) == _ALTERNATIVE_NAMES:
+                ((_, names),) = _expect(content, _SEQUENCE)
+                for tag, value in _values(names):
+                    found.setdefault(tag, []).append(value)
+    return found
