@@ -2,6 +2,7 @@
 
 from .door cimport Guest
 from .downstream cimport EntryPoint
+from .proxyline cimport Line
 
 
 cdef enum Stage:
@@ -39,11 +40,15 @@ cdef class Arrival(Guest):
     cdef int wanted                    # bytes that must have come before looking again makes sense
     cdef double made_at
     cdef object task                   # of taking over
+    cdef bint awaits_line              # a header of the PROXY protocol may come first
+    cdef bint has_line                 # one may have come, and `ends` says what it told
+    cdef Line ends
     cdef Handling handling
 
     cdef void begin(self) noexcept
     cdef void look(self) noexcept
     cdef void wait_for(self, int size) noexcept
+    cdef bint take_line(self, Py_ssize_t size) except -1
     cdef void take_up(self, Handling handling) noexcept
     cdef void refuse(self, Refusal refusal) noexcept
     cdef void linger(self) noexcept

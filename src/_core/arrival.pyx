@@ -17,6 +17,8 @@ from .deadline cimport now
 from .door cimport Guest, R_BUSY, R_SILENT, Rank
 from .downstream cimport EntryPoint
 from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_FLIGHT, MOST_HELLO, protocols_of, read_hello
+from .netset cimport Address, address_of_text, text_of_address
+from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
 from .span cimport bytes_of
 
 cdef extern from "sys/socket.h" nogil:
@@ -100,7 +102,8 @@ cdef class ServeHTTP(Handling):
         self.terms = terms
 
     cdef Guest guest(self, Arrival arrival):
-        return arrival.entry.take(arrival.peer, self.context is not None, self.terms)
+        return arrival.entry.take(arrival.peer, &arrival.ends if arrival.has_line else NULL,
+                                  self.context is not None, self.terms)
 
 
 cdef class Refusal(Handling):
@@ -150,6 +153,8 @@ cdef class Arrival(Guest):
 
     def local(self):
         """The address that the client has connected to, without port."""
+        if self.ends.tells:
+            return text_of_address(&self.ends.destination)
         return self.sock.getsockname()[0].partition("%")[0]
 
     # ---------------------------------------------------------------- as a guest
@@ -187,8 +192,16 @@ cdef class Arrival(Guest):
     # ---------------------------------------------------------------- looking
 
     cdef void begin(self) noexcept:
-        # Row 1, PROXY protocol, and row 3, servers that speak first, go before this.
+        # Row 3, servers that speak first, goes before this.
+        cdef bytes text
+        cdef Address client
         self.arm(self.entry.read_timeout, T_FIRST)
+        try:
+            text = self.peer[0].partition("%")[0].encode()
+            client = address_of_text(text, len(text))
+            self.awaits_line = self.entry.expects_line(&client)
+        except Exception as error:
+            self.report(error)
         self.look()
 
     def on_readable(self):
@@ -231,6 +244,8 @@ cdef class Arrival(Guest):
                 self.report(error)
             return
         try:
+            if self.awaits_line and not self.take_line(size):
+                return
             handling = self.decide(flight[0], flight, size)
         except Exception as error:
             self.report(error)
@@ -242,6 +257,27 @@ cdef class Arrival(Guest):
             self.refuse(<Refusal>handling)
         else:
             self.take_up(handling)
+
+    cdef bint take_line(self, Py_ssize_t size) except -1:
+        """Row 1: take the header of the PROXY protocol away, if there is one. False: look again, or it is over."""
+        cdef Py_ssize_t used = read_line(<const char*>flight, size, &self.ends)
+        if used == LINE_PARTIAL:
+            self.wait_for(size + 1)
+            return False
+        if used == LINE_BAD:
+            self.leave("a malformed header of the PROXY protocol")
+            return False
+        self.awaits_line = False
+        self.has_line = True
+        if used <= 0:
+            return True
+        if recv(self.fd, flight, used, MSG_DONTWAIT) != used:
+            self.leave("the header of the PROXY protocol cannot be taken")
+            return False
+        if self.ends.tells:
+            self.peer = (text_of_address(&self.ends.source), self.ends.source_port)
+        self.wait_for(1)
+        return False
 
     cdef Handling decide(self, int first, const unsigned char* at, Py_ssize_t size):
         """Rows 4 to 9. None: more bytes must come."""

@@ -25,11 +25,13 @@ cdef class EntryPoint(Door):
     cdef readonly NetSet trusted               # of these peers; None: of nobody
     cdef Request caller                        # what rules of TCP routers see; used for one question at a time
 
-    cdef Downstream take(self, object peer, bint is_secure, str terms)
+    cdef bint expects_line(self, const Address* client) noexcept
+    cdef Downstream take(self, object peer, const Line* ends, bint is_secure, str terms)
 
 
 cdef class Downstream(Guest):
     cdef EntryPoint entry
+    cdef bint knows_ends                       # `ends` was read before we took over
     cdef str terms                             # name of the TLS options; None without TLS
     cdef Exchange exchange                     # None: a head is awaited
     cdef bytearray kept                        # bytes not worked on yet: part of a head, or behind the request

@@ -107,12 +107,23 @@ cdef class EntryPoint(Door):
         self.receive(connection)
         return connection
 
-    cdef Downstream take(self, object peer, bint is_secure, str terms):
-        """Make a connection that takes over from an arrival. terms: name of the TLS options."""
+    cdef bint expects_line(self, const Address* client) noexcept:
+        """Say whether a client may tell by the PROXY protocol for whom it speaks."""
+        return self.trusts_all or (self.trusted is not None and self.trusted.has(client))
+
+    cdef Downstream take(self, object peer, const Line* ends, bint is_secure, str terms):
+        """Make a connection that takes over from an arrival.
+
+        ends: what the PROXY protocol has told, which is read already; NULL: nobody has asked yet. terms: name of
+        the TLS options.
+        """
         cdef Downstream connection = Downstream.__new__(Downstream)
         connection.engine = self.engine
         connection.entry = self
         connection.peer = peer
+        if ends is not NULL:
+            connection.knows_ends = True
+            connection.ends = ends[0]
         connection.is_secure = is_secure
         connection.terms = terms
         return connection
@@ -131,8 +142,7 @@ cdef class Downstream(Guest):
         self.made_at = now()
         self.name_client()
         self.entry.add(self)
-        self.awaits_line = self.entry.trusts_all or (
-            self.entry.trusted is not None and self.entry.trusted.has(&self.client))
+        self.awaits_line = not self.is_secure and not self.knows_ends and self.entry.expects_line(&self.client)
         if not self.is_held:
             self.take_place()
         if self.entry.is_draining:
@@ -140,7 +150,7 @@ cdef class Downstream(Guest):
 
     cdef void take_place(self) noexcept:
         """It may be served now: as a connection that a TCP router takes, or in HTTP."""
-        if self.awaits_line or not self.take_route():
+        if self.awaits_line or self.is_secure or not self.take_route():
             self.arm(self.entry.read_timeout, T_HEAD)
 
     cdef bint take_route(self) noexcept:

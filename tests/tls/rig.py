@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 PATIENCE = 10.0
@@ -76,6 +77,7 @@ class House:
         insecure: bool = False,
         certificate: Any = None,
         body: bytes = b"",
+        before: Iterable[bytes] = (),
         **settings: Any,
     ) -> Answer:
         """Ask over TLS. name: sent as SNI. Raises ssl.SSLError or ConnectionError if nothing comes of it."""
@@ -87,7 +89,7 @@ class House:
         if certificate is not None:
             certificate.configure_cert(context)
         return await asyncio.wait_for(
-            asyncio.to_thread(self._get, context, name, path, host, session, body), PATIENCE
+            asyncio.to_thread(self._get, context, name, path, host, session, body, before), PATIENCE
         )
 
     def _get(
@@ -97,12 +99,13 @@ class House:
         path: str,
         host: str | None,
         session: ssl.SSLSession | None,
-        body: bytes = b"",
+        body: bytes,
+        before: Iterable[bytes],
     ) -> Answer:
-        with (
-            socket.create_connection(self.address, PATIENCE) as plain,
-            context.wrap_socket(plain, server_hostname=name, session=session) as client,
-        ):
+        with socket.create_connection(self.address, PATIENCE) as plain:
+            for piece in before:
+                plain.sendall(piece)
+            client = context.wrap_socket(plain, server_hostname=name, session=session)
             head = (
                 f"GET {path} HTTP/1.1\r\nHost: {host or name or 'nobody'}\r\nContent-Length: {len(body)}\r\n"
             )
@@ -134,3 +137,18 @@ class House:
             writer.close()
         head, _, body = data.partition(b"\r\n\r\n")
         return int(head.split()[1]), body
+
+    async def said(self, data: bytes) -> bytes:
+        """Send bytes and return what comes until the proxy ends the connection, by a reset or not."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        came = b""
+        try:
+            writer.write(data)
+            async with asyncio.timeout(PATIENCE):
+                while more := await reader.read(65536):
+                    came += more
+        except ConnectionResetError:
+            pass
+        finally:
+            writer.close()
+        return came
