@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .build.runtime import MIDDLEWARES, ROUTERS, SERVICES, Record, Runtime, priority_of, server_status
+from .build.runtime import (
+    MIDDLEWARES,
+    ROUTERS,
+    SERVICES,
+    TCP_ROUTERS,
+    Record,
+    Runtime,
+    priority_of,
+    server_status,
+)
 from .build.services import place_of
 from .build.trial import PURE, Refused, Sent, Trial
 from .config.dynamic import HttpRouter
@@ -20,7 +29,7 @@ from .config.findings import unknown
 from .config.internal import PROVIDER as INTERNAL
 from .config.static import StaticConfiguration
 from .effects import changes, effects_of, untried
-from .rules.evaluate import Asked, Outcome, read
+from .rules.evaluate import Asked, Outcome, is_elsewhere, read
 from .rules.syntax import RuleError
 
 MOST = 5
@@ -28,6 +37,9 @@ MOST = 5
 
 NEAREST = 3
 """How many routers that do not match are named."""
+
+MANY = 1000
+"""From how many routers on those of other hosts are passed over unread: to read a rule takes a while."""
 
 PORTS = {"http": 80, "https": 443}
 
@@ -121,6 +133,9 @@ class Way(Told, frozen=True, kw_only=True):
 
     reason: str = ""
     """Why it is answered that."""
+
+    asked_before: tuple[str, ...] = ()
+    """TCP routers of the entry point: they look at the connection, and whom one takes no router sees."""
 
     router: str = ""
     """Who takes it; empty: nobody."""
@@ -305,13 +320,26 @@ class _Search:
         way = self._taken(serving[0], trial) if serving else self._lost()
         shown: dict[str, Any] = {name: tuple(found[:MOST]) for name, found in others.items()}
         more = {name: len(found) - MOST for name, found in others.items() if len(found) > MOST}
-        return msgspec.structs.replace(way, **shown, more=more)
+        return msgspec.structs.replace(way, **shown, more=more, asked_before=self._streams())
+
+    def _streams(self) -> tuple[str, ...]:
+        """Return the TCP routers that are asked before any request is read."""
+        disabled = self._runtime.failures[TCP_ROUTERS]
+        routers = self._runtime.configured[TCP_ROUTERS].items()
+        return tuple(
+            name
+            for name, router in routers
+            if name not in disabled and self._entry_point in getattr(router, "entry_points", ())
+        )[:MOST]
 
     def _candidates(self, asked: Asked) -> Iterator[Candidate]:
         failures = self._runtime.failures[ROUTERS]
-        for name, router in self._runtime.configured[ROUTERS].items():
+        routers = self._runtime.configured[ROUTERS]
+        for name, router in routers.items():
             if isinstance(router, str):
                 self._unreadable.append(Other(name=name, why=(router,)))
+                continue
+            if len(routers) > MANY and is_elsewhere(router.rule, asked.host):
                 continue
             try:
                 outcome = read(router.rule).ask(asked)

@@ -89,6 +89,8 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
 
 
 def _lines_of_way(way: Way) -> Iterator[str]:
+    if way.asked_before:
+        yield f"TCP routers are asked before, and may take the connection: {', '.join(way.asked_before)}"
     if way.router:
         yield f"router {way.router} takes it"
         yield f"  {way.rule}"

@@ -61,9 +61,17 @@ asked = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(routers, asked)
-def test_the_router_is_the_tables(given_routers, question):
+@pytest.mark.parametrize("many", [1000, 0])
+@settings(max_examples=200, deadline=None)
+@given(given_routers=routers, question=asked)
+def test_the_router_is_the_tables(many, given_routers, question):
+    """many: from how many routers on those of other hosts are passed over unread."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("fastproxy.explain.MANY", many)
+        compare_with_table(given_routers, question)
+
+
+def compare_with_table(given_routers, question):
     method, host, path, query, headers, client, point = question
     builder, made = build({"routers": given_routers}, STATIC)
     told = explain(
@@ -128,6 +136,13 @@ REQUESTS = [
 ]
 
 
+OTHERWISE = {
+    "encodedCharacters": {"allowEncodedSlash": False},
+    "sanitizePath": False,
+    "encodeQuerySemicolons": True,
+}
+
+
 class Echo:
     """A server that answers the head it was sent."""
 
@@ -163,7 +178,7 @@ async def test_the_outcome_is_that_of_the_wire(kind, trusted):
                 "web": {
                     "address": "127.0.0.1:0",
                     "forwardedHeaders": {"insecure": trusted},
-                    "http": {"encodedCharacters": {"allowEncodedSlash": False}} if trusted else {},
+                    "http": OTHERWISE if trusted else {},
                 }
             },
             "http": {

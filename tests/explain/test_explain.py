@@ -213,6 +213,20 @@ def test_a_copy_for_another_entry_point_is_no_news():
     assert [each.name for each in made.middlewares] == ["m@file"]
 
 
+def test_tcp_routers_are_named():
+    views = make()  # db@file of the test's document takes every connection on web
+    static = static_of(POINTS_OF_API)
+    [made] = explain(Question("GET", "http://a.test/x"), static, views.told).ways
+    assert (made.router, made.asked_before) == ("app@file", ("db@file",))
+    [made] = explain(Question("GET", "http://a.test:81/x"), static, views.told).ways
+    assert made.asked_before == ()
+
+
+def test_routers_with_tls_do_not_take_plain_requests():
+    made = way(http(router("Host(`shop.example`)", tls={})), "GET", "http://shop.example:8000/")
+    assert (made.router, made.disabled, made.status) == ("", (), 404)
+
+
 def test_plain_routers_do_not_take_tls():
     made = way(http("Host(`shop.example`)"), "GET", "https://shop.example:8000/")
     assert told(made.near) == {"r0@file": ["it has no tls, and so takes http only"]}

@@ -110,6 +110,14 @@ def test_the_api_tells_what_the_workers_made_of_it(start):
     stop(proxy)
 
 
+def test_explain_is_answered_by_the_supervisor(start):
+    proxy = start()
+    [way] = read(proxy.inside, "/api/explain?url=http://a/shp&entryPoint=web&header=X:%20y")["ways"]
+    assert (way["entryPoint"], way["status"]) == ("web", 404)
+    assert way["near"][0]["why"] == ["Path(`/shop`) does not match /shp"]
+    stop(proxy)
+
+
 def test_a_reload_switches_the_api_together_with_the_routers(start, tmp_path, backend):
     proxy = start()
     assert ask(proxy.port, "/shop") == (200, b"ok")

@@ -44,6 +44,11 @@ async def test_what_is_disabled(caplog, proxy, part, text, told):
     assert fields_of(caplog, text) == told
 
 
+async def test_a_tcp_router(caplog, proxy):
+    await proxy({"tcp": {"routers": {"db": {"rule": "HostSNI(`*`)", "service": "gone"}}}})
+    assert fields_of(caplog, "TCP router db@file is disabled") == {"routerName": "db@file"}
+
+
 async def test_requests(caplog, connect, backend):
     caplog.set_level(logging.DEBUG, logger="fastproxy")
     gone = await backend("gone")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from fastproxy._core.message import Request
 from fastproxy._core.rule import Rule
 from fastproxy.rules.compile import compile_rule, compile_tree
-from fastproxy.rules.evaluate import Asked, read, shortened
+from fastproxy.rules.evaluate import Asked, is_elsewhere, read, shortened
 from fastproxy.rules.evaluate import Rule as Readable
 from fastproxy.rules.syntax import RuleError
 from tests.core import strategies as heads
@@ -125,6 +125,31 @@ def test_how_near_it_is(nearer, farther):
     near, far = (read(rule).ask(asked()) for rule in (nearer, farther))
     assert not near.holds and not far.holds
     assert near.closeness > far.closeness
+
+
+@pytest.mark.parametrize(
+    ("rule", "elsewhere"),
+    [
+        ("Host(`other.org`)", True),
+        ("  Host(`other.org`) && PathPrefix(`/`)", True),
+        ("Host(`other.org`) && !Path(`/x`)", True),
+        ("Host(`shop.example`)", False),
+        ("Host(`SHOP.example.`)", False),
+        ("Host(`shp.example`) && Path(`/`)", False),  # spelled alike
+        ("Host(`other.org`) || Path(`/`)", False),
+        ("Host(`other.org`) && Path(`/`) || Path(`/x`)", False),
+        ("Host(`*.org`)", False),
+        ("Host(`*`)", False),
+        ("Path(`/`) && Host(`other.org`)", False),  # it may be, but is not told at once
+        ('Header(`X`, "Host(`other.org`)")', False),
+        ("!Host(`other.org`)", False),
+        ("HostRegexp(`other.org`)", False),
+    ],
+)
+def test_rules_of_other_hosts_are_told_unread(rule, elsewhere):
+    assert is_elsewhere(rule, b"shop.example") is elsewhere
+    if elsewhere:
+        assert not read(rule).ask(asked()).holds
 
 
 def test_what_a_client_wrote_is_one_short_line():

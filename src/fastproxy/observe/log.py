@@ -54,8 +54,8 @@ def fields(**values: Any) -> dict[str, Any]:
 
 
 def about(kind: str, name: str) -> dict[str, Any]:
-    """Return the field of a line that is about one object: `routerName=shop@file` for a router."""
-    return fields(**{f"{kind}Name": name})
+    """Return the field of a line that is about one object: `routerName=shop@file`, of a TCP router too."""
+    return fields(**{f"{kind.rpartition(' ')[2]}Name": name})
 
 
 def start(settings: Log, *, patience: float = 0.0, always: Mapping[str, Any] | None = None) -> None:

@@ -122,6 +122,21 @@ def read(text: str) -> Rule:
         raise
 
 
+_FIRST_HOST = re.compile(r"\s*Host\(`([^`*]+)`\)\s*(?:&&|\Z)")
+
+
+def is_elsewhere(text: str, host: bytes) -> bool:
+    """Tell at once of many a rule, unread, that it is for another host, and not for one spelled alike.
+
+    What is said is true: a rule that opens with `Host(...) &&` and has no alternatives needs that host.
+    """
+    first = _FIRST_HOST.match(text)
+    if first is None or "||" in text:
+        return False
+    name = first[1].lower().removesuffix(".").encode("utf-8", "surrogateescape")
+    return name != host and not _likeness(("host", name), Asked(host=host))
+
+
 # -- trees -----------------------------------------------------------------------------------------------
 
 
