@@ -227,6 +227,23 @@ def test_routers_with_tls_do_not_take_plain_requests():
     assert (made.router, made.disabled, made.status) == ("", (), 404)
 
 
+def test_routers_with_tls_take_https():
+    section = http(router("Host(`shop.example`)"), router("PathPrefix(`/`)", tls={}, middlewares=["m"]))
+    section["middlewares"] = {"m": {"redirectScheme": {"scheme": "http", "port": "8000"}}}
+    made = way(section, "GET", "https://shop.example:8000/x")
+    assert made.router == "r1@file"
+    assert made.middlewares[0].does == (
+        "answers 302 to http://shop.example:8000/x: the request goes no further",
+    )
+    assert told(made.near) == {"r0@file": ["it has no tls, and so takes http only"]}
+
+
+def test_an_entry_point_lends_its_tls():
+    static = {"entryPoints": {"web": {"address": ":8000", "http": {"tls": {}}}}}
+    assert way(http("PathPrefix(`/`)"), "GET", "https://a:8000/", static=static).router == "r0@file"
+    assert way(http("PathPrefix(`/`)"), "GET", "http://a:8000/", static=static).status == 404
+
+
 def test_plain_routers_do_not_take_tls():
     made = way(http("Host(`shop.example`)"), "GET", "https://shop.example:8000/")
     assert told(made.near) == {"r0@file": ["it has no tls, and so takes http only"]}
