@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 PATIENCE = 10.0
@@ -138,6 +138,18 @@ class House:
         head, _, body = data.partition(b"\r\n\r\n")
         return int(head.split()[1]), body
 
+    async def openssl(self, *arguments: str, said: bytes = b"") -> str:
+        """Run `openssl s_client` against the proxy and return all that it prints."""
+        address = "{}:{}".format(*self.address)
+        client = await asyncio.create_subprocess_exec(
+            *("openssl", "s_client", "-connect", address, *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await asyncio.wait_for(client.communicate(said), PATIENCE)
+        return out.decode(errors="replace")
+
     async def said(self, data: bytes) -> bytes:
         """Send bytes and return what comes until the proxy ends the connection, by a reset or not."""
         reader, writer = await asyncio.open_connection(*self.address)
@@ -152,3 +164,14 @@ class House:
         finally:
             writer.close()
         return came
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Return when *look* gives what is wanted; fail when it does not in time."""
+    found = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while (found := await look()) != wanted:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{found} and not {wanted}") from None

@@ -36,7 +36,9 @@ def _shown(text: str) -> str:
 
 def reason_of(error: Exception) -> str:
     """Return why something failed, in a few words."""
-    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    reason = getattr(error, "strerror", None) or str(error)
     return str(reason).partition("\n")[0].lower().removesuffix(".")
 
 

@@ -7,13 +7,13 @@ elsewhere is followed to where its file changes.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from watchfiles import awatch
 
-from ..config.contents import with_contents, with_tcp_contents
+from ..config.contents import FILLED, Contents, Mark, mark_of
 from ..config.document import Document, Reading, with_same_objects
 from ..config.dynamic import KINDS, Configuration
 from ..config.findings import Findings, Place
@@ -36,14 +36,8 @@ LOOK_AGAIN = 1000
 """Milliseconds after which the files are looked at although nobody told of a change: where telling does not
 work (network file systems), and for what happened before the watching began."""
 
-FILLED: dict[str, Callable[[Any], Any]] = {
-    "http.serversTransports": with_contents,
-    "tcp.serversTransports": with_tcp_contents,
-}
-"""Kinds of objects that name files, and what puts their content in its place."""
-
-Signature = dict[str, tuple[int, int, int, int]]
-"""What tells a file from its successor, by path: device, inode, time of change in nanoseconds, size."""
+Signature = dict[str, Mark]
+"""What tells files from their successors, by path."""
 
 
 class Told(NamedTuple):
@@ -70,6 +64,10 @@ class FileProvider(Provider):
         self._documents: dict[str, Document] = {}
         self._last: Configuration | None = None
         self._seen: Signature = {}
+        self._contents: dict[str, Mark | None] = {}
+        """Certificates, keys and authorities that the documents name by file, as they were when they were
+        read."""
+
         self._told: set[Told] = set()
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
@@ -110,12 +108,14 @@ class FileProvider(Provider):
         return [self._settings.filename]
 
     def _with_contents(self, configuration: Configuration) -> Configuration:
-        """Put the content of certificate files into the transports; those that stay equal stay the same."""
+        """Put the content of files in the place of their names; objects that stay equal stay the same."""
+        contents = Contents()
         tables = {kind: configuration.table(kind) for kind in KINDS}
-        if not any(tables[kind] for kind in FILLED):
-            return configuration
         for kind, fill in FILLED.items():
-            tables[kind] = {name: fill(each) for name, each in tables[kind].items()}
+            tables[kind] = {name: fill(each, contents) for name, each in tables[kind].items()}
+        self._contents = contents.files
+        if not contents.files:
+            return configuration
         filled = Configuration.of(tables, configuration.broken)
         return with_same_objects(self._last, filled) if self._last else filled
 
@@ -183,7 +183,11 @@ class FileProvider(Provider):
 
     def _look(self, changed: set[str]) -> None:
         """Ask for a reading if one of the files is among the changed, or is another than was read."""
-        if not self._seen.keys().isdisjoint(changed) or self._signature() != self._seen:
+        if (
+            not self._seen.keys().isdisjoint(changed)
+            or self._signature() != self._seen
+            or any(mark_of(path) != mark for path, mark in self._contents.items())
+        ):
             self._wanted.set()
 
     def _signature(self) -> Signature:
@@ -191,13 +195,9 @@ class FileProvider(Provider):
         signature = {}
         try:
             for file in self._files():
-                found = os.stat(file)
-                signature[os.path.abspath(file)] = (
-                    found.st_dev,
-                    found.st_ino,
-                    found.st_mtime_ns,
-                    found.st_size,
-                )
+                mark = mark_of(file)
+                if mark is not None:
+                    signature[os.path.abspath(file)] = mark
         except OSError:
             pass
         return signature
