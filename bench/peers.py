@@ -49,32 +49,36 @@ class Bench:
 
     def run(self, chosen: list[cases.Case], with_idle: bool) -> None:
         with fleet.backend(self.folder / "backend", self.load_core) as backends:
-            # Cases of one kind share their proxies. Those that differ in the number of names run side by
-            # side, so that a slow minute of the machine hits them all.
+            # Cases of one kind share their proxies. Those that differ in the number of names, or in the log,
+            # run side by side, so that a slow minute of the machine hits them all.
             for kind, group in groupby(chosen, key=kind_of):
-                self.group(list(group), backends, together=kind == "hosts")
+                self.group(list(group), backends, together=kind in ("hosts", "logs"))
             if with_idle:
                 self.idle(backends)
 
     def group(self, group: list[cases.Case], backends: tuple[int, int], together: bool) -> None:
         with ExitStack() as stack:
             running = {}
-            for hosts in sorted({case.hosts for case in group}):
-                for kind in self.options.proxies:
-                    running[hosts, kind] = stack.enter_context(self.proxy(kind, backends, hosts))
+            for hosts, log in sorted({(case.hosts, case.log) for case in group}):
+                for kind in self.proxies(log):
+                    running[hosts, log, kind] = stack.enter_context(self.proxy(kind, backends, hosts, log))
             for cases_at_once in [group] if together else [[case] for case in group]:
                 for case in cases_at_once:
-                    for kind in self.options.proxies:
-                        self.load(case, running[case.hosts, kind], 1.0)         # warm, not counted
+                    for kind in self.proxies(case.log):
+                        self.load(case, running[case.hosts, case.log, kind], 1.0)       # warm, not counted
                 for number in range(self.options.rounds):
                     say(f"{', '.join(case.name for case in cases_at_once)}: round {number + 1}")
                     for case in cases_at_once:
-                        for kind in self.options.proxies:
-                            self.measure(case, running[case.hosts, kind])
+                        for kind in self.proxies(case.log):
+                            self.measure(case, running[case.hosts, case.log, kind])
 
-    def proxy(self, kind: str, backends: tuple[int, int], hosts: int):
+    def proxies(self, log: str) -> list[str]:
+        """Return those that can be measured with such a log, "" for none."""
+        return [kind for kind in self.options.proxies if not (log and kind in configs.WITHOUT_LOG)]
+
+    def proxy(self, kind: str, backends: tuple[int, int], hosts: int, log: str = ""):
         folder = self.folder / f"{kind}-{hosts}-{len(os.listdir(self.folder))}"
-        return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts)
+        return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts, log=log)
 
     def load(self, case: cases.Case, proxy: fleet.Running, seconds: float):
         return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
@@ -104,6 +108,9 @@ class Bench:
 
 
 def kind_of(case: cases.Case) -> str:
+    """Return what cases of one group have in common; what logs are compared with is the first of all."""
+    if case.log or case is cases.CASES[0]:
+        return "logs"
     return "changing" if case.changing else "hosts" if case.hosts else "plain"
 
 

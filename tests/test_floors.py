@@ -16,9 +16,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase rewrite tally deadline llhttp shared murmur openssl
 
-field head hello netset proxyline index path location pool target
+field journal head hello netset proxyline index path location pool target
 
-message framing
+message framing record
 
 rule balance step port forwarded
 
@@ -36,16 +36,17 @@ PYTHON = """
 errors regex x509 usage
 
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
-config.flags config.tls config.static config.middlewares config.http config.tcp config.udp config.dynamic
+config.flags config.tls config.observability config.static config.middlewares config.http config.tcp
+config.udp config.dynamic
 config.internal config.contents config.blocks config.document config.sources config.merge config.delta
 rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.unrouted observe.accesslog observe.metrics
-loops shared sockets systemd pipe listeners control
+loops shared sockets systemd pipe control
 
-middlewares watcher conflicts selfsigned
+middlewares listeners watcher conflicts selfsigned
 reloads workers upgrade memory
 
 build.runtime build.work build.changes build.pem build.transports build.estate build.rules build.middlewares

@@ -19,6 +19,8 @@ class Case:
     """Names the proxies tell apart; 0 for a single route."""
     changing: bool = False
     """One route changes every second meanwhile."""
+    log: str = ""
+    """Format of the access log: common or json; "" for none."""
     targets: dict[str, float] = field(default_factory=dict)
 
 
@@ -35,6 +37,8 @@ def _hosts(count: int, **more) -> dict:
 CASES = (
     Case("small", "small GET, 64 connections", Load(), targets={"nginx": 1.00, "haproxy": 0.95}),
     Case("small1000", "small GET, 1000 connections", Load(connections=1000)),
+    Case("accesslog", "small GET, access log", Load(), log="common", targets={"small": 1.05}),
+    Case("accesslogjson", "small GET, access log as JSON", Load(), log="json", targets={"small": 1.05}),
     Case("browser", "browser's head, 13 fields", Load(headers=BROWSER_HEAD), targets={"nginx": 1.00}),
     Case("10k", "10 KiB answer", Load("/files/10k"), targets={"nginx": 1.05}),
     Case("1m", "1 MiB answer, 16 connections", Load("/files/1m", 16), targets={"nginx": 1.10}),

@@ -1,10 +1,14 @@
 """What each proxy is told, so that all do the same work for a request.
 
-All of them: one worker, no access log, keep-alive to the client and to the backend, the client's Host passed
-on, and six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, -Host, -Port and -Server. A
-site without names sends everything to the backend; one with names answers 404 to any other.
+All of them: one worker, no access log unless the site says so, keep-alive to the client and to the backend,
+the client's Host passed on, and six forwarded fields set: X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto,
+-Host, -Port and -Server. A site without names sends everything to the backend; one with names answers 404 to
+any other.
 
 nginx finds a name in a `map` (a hash), HAProxy in a map file (a tree): what each is given for many of them.
+
+nginx gathers lines of its log in a buffer, as fastproxy does. HAProxy writes no files: it logs to a pipe or a
+socket, so it has no part in what is measured with a log.
 """
 
 import os
@@ -25,6 +29,8 @@ class Site(NamedTuple):
     """Two ports of the same backend: where everything goes, and where a route is sent when it is changed."""
     names: list[str]
     """Hosts to tell apart; empty: everything goes to the first backend."""
+    log: str = ""
+    """Format of the access log: common or json; "" for none. In `access.log` of the folder."""
 
 
 def host_names(count: int) -> list[str]:
@@ -47,7 +53,6 @@ pid {folder}/nginx.pid;
 error_log stderr error;
 events {{ worker_connections {connections}; }}
 http {{
-    access_log off;
     server_tokens off;
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
@@ -60,6 +65,7 @@ http {{
 """
 
 BACKEND = NGINX_HEAD + """
+    access_log off;
     default_type text/plain;
     sendfile on;
     open_file_cache max=16;
@@ -91,6 +97,8 @@ def backend(folder: Path, ports: tuple[int, int]) -> list[str]:
 NGINX = NGINX_HEAD + """
     map_hash_max_size 262144;
     map_hash_bucket_size 128;
+    log_format json escape=json {json};
+    {log}
     {chosen}
     upstream backend {{
         server 127.0.0.1:{backends[0]};
@@ -124,6 +132,21 @@ NGINX = NGINX_HEAD + """
 """
 
 
+# The fields of fastproxy's line that nginx knows.
+NGINX_JSON = """'{'
+    '"ClientAddr":"$remote_addr:$remote_port","ClientHost":"$remote_addr","ClientPort":"$remote_port",'
+    '"ClientUsername":"$remote_user","DownstreamContentSize":$body_bytes_sent,"DownstreamStatus":$status,'
+    '"Duration":$request_time,"OriginContentSize":$upstream_response_length,'
+    '"OriginDuration":$upstream_response_time,"OriginStatus":$upstream_status,"RequestAddr":"$http_host",'
+    '"RequestContentSize":$content_length,"RequestCount":$connection_requests,"RequestHost":"$host",'
+    '"RequestMethod":"$request_method","RequestPath":"$request_uri","RequestProtocol":"$server_protocol",'
+    '"RequestScheme":"$scheme","ServiceAddr":"$upstream_addr","ServiceName":"$proxy_host",'
+    '"StartUTC":"$msec","entryPointName":"$server_port","level":"info","msg":"","time":"$time_iso8601"'
+    '}'"""
+
+LOGGED = "access_log {folder}/access.log {format} buffer=64k flush=1s;"
+
+
 def nginx(site: Site) -> list[str]:
     """Write nginx's configuration; return its command."""
     if site.names:
@@ -134,9 +157,15 @@ def nginx(site: Site) -> list[str]:
         chosen, refused, target = "", "", "backend"
     text = NGINX.format(
         **_common(site.folder), port=site.port, backends=site.backends, idle=IDLE_UPSTREAMS,
-        chosen=chosen, refused=refused, target=target,
+        chosen=chosen, refused=refused, target=target, json=NGINX_JSON, log=_nginx_log(site),
     )
     return _nginx(site.folder, text)
+
+
+def _nginx_log(site: Site) -> str:
+    if not site.log:
+        return "access_log off;"
+    return LOGGED.format(folder=site.folder, format={"common": "combined"}.get(site.log, site.log))
 
 
 def nginx_map(site: Site, other: str = "") -> None:
@@ -219,7 +248,7 @@ serversTransport:
   maxIdleConnsPerHost: {idle}
 core:
   workers: 1
-"""     # throttle: the default of 2s would hold back every second change of a file that changes every second
+{log}"""     # throttle: the default of 2s would hold back changes of a file that changes every second
 
 DYNAMIC = """http:
   services:
@@ -231,7 +260,8 @@ DYNAMIC = """http:
 
 def fastproxy(site: Site) -> list[str]:
     """Write fastproxy's two files; return the command that starts it, with this interpreter."""
-    static = STATIC.format(folder=site.folder, port=site.port, idle=IDLE_UPSTREAMS)
+    log = f"accessLog: {{filePath: {site.folder}/access.log, format: {site.log}}}\n" if site.log else ""
+    static = STATIC.format(folder=site.folder, port=site.port, idle=IDLE_UPSTREAMS, log=log)
     (site.folder / "static.yml").write_text(static)
     fastproxy_routers(site)
     return [sys.executable, "-m", "fastproxy", f"--configFile={site.folder}/static.yml"]
@@ -256,3 +286,6 @@ def replace(path: Path, text: str) -> None:
 
 
 COMMANDS = {"fastproxy": fastproxy, "nginx": nginx, "haproxy": haproxy}
+
+WITHOUT_LOG = ("haproxy",)
+"""Proxies that have no part in what is measured with an access log."""

@@ -45,11 +45,15 @@ def backend(folder: Path, core: int) -> Iterator[tuple[int, int]]:
 @contextmanager
 def proxy(
     kind: str, folder: Path, cores: set[int], backends: tuple[int, int], hosts: int = 0, checked: bool = True,
+    log: str = "",
 ) -> Iterator[Running]:
-    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it when it serves."""
+    """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it when it serves.
+
+    log: format of its access log, "" for none.
+    """
     folder.mkdir(parents=True)
     [port] = free_ports(1)
-    site = configs.Site(folder, port, backends, configs.host_names(hosts))
+    site = configs.Site(folder, port, backends, configs.host_names(hosts), log)
     command = configs.COMMANDS[kind](site)
     host = site.names[-1] if site.names else ""
     ready = lambda: status_of(site.port, "/small", host) == 200     # noqa: E731

@@ -36,6 +36,8 @@ cdef class Wheel:
 
 
 cdef double now() noexcept nogil
+cdef long long monotonic() noexcept nogil
+cdef long long realtime() noexcept nogil
 cdef void detach(Deadline* deadline) noexcept nogil
 
 

@@ -10,6 +10,8 @@ cdef extern from "time.h" nogil:
         long tv_sec
         long tv_nsec
     clockid_t CLOCK_MONOTONIC_COARSE
+    clockid_t CLOCK_MONOTONIC
+    clockid_t CLOCK_REALTIME
     int clock_gettime(clockid_t clock, timespec* out)
 
 cdef double TICK = 0.02        # seconds; a deadline fires at most two ticks late
@@ -20,6 +22,20 @@ cdef double now() noexcept nogil:
     cdef timespec spec
     clock_gettime(CLOCK_MONOTONIC_COARSE, &spec)
     return spec.tv_sec + spec.tv_nsec * 1e-9
+
+
+cdef long long monotonic() noexcept nogil:
+    """Nanoseconds of the monotonic clock, exactly: costs three times as much as now()."""
+    cdef timespec spec
+    clock_gettime(CLOCK_MONOTONIC, &spec)
+    return spec.tv_sec * 1000000000LL + spec.tv_nsec
+
+
+cdef long long realtime() noexcept nogil:
+    """Nanoseconds since 1970, UTC."""
+    cdef timespec spec
+    clock_gettime(CLOCK_REALTIME, &spec)
+    return spec.tv_sec * 1000000000LL + spec.tv_nsec
 
 
 cdef class Timed:

@@ -55,6 +55,7 @@ cdef class Downstream(Guest):
     cdef Line ends                             # what it told
     cdef Address client
     cdef bytes client_text
+    cdef int client_port
 
     cdef void pump(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept

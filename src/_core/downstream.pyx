@@ -26,6 +26,7 @@ from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of
 from .port cimport Connection, Engine
 from .proxyline cimport LINE_BAD, LINE_NONE, LINE_PARTIAL, read_line
+from .record cimport AccessLog
 from .relay cimport relay
 from .snapshot cimport Snapshot, Switch
 from .span cimport Span, same_folded, span_of
@@ -64,6 +65,7 @@ cdef class EntryPoint(Door):
     index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
     max_body: bytes of a request's body, 0 for no limit; denied_escapes: members of ESCAPES that routers refuse.
     proxy_insecure, proxy_trusted: whose headers of the PROXY protocol are read; everybody else's bytes are data.
+    access_log: where requests are told, None for nowhere; logs_unrouted: those that no router takes too.
     Source: entryPoints.<name>.transport, .forwardedHeaders, .proxyProtocol and .http of Traefik.
     """
 
@@ -73,7 +75,8 @@ cdef class EntryPoint(Door):
                  bint encode_semicolons=False, str underscore="keep", bint forwarded_insecure=False,
                  NetSet forwarded_trusted=None, forwarded_connection=(), bint append_forwarded_for=True,
                  int keep_alive_max_requests=0, double keep_alive_max_time=0.0, long long max_body=0, denied_escapes=(),
-                 bint proxy_insecure=False, NetSet proxy_trusted=None, Tally tally=None, object log=None):
+                 bint proxy_insecure=False, NetSet proxy_trusted=None, Tally tally=None, object log=None,
+                 AccessLog access_log=None, bint logs_unrouted=True):
         unknown = set(denied_escapes) - set(ESCAPES)
         if unknown:
             raise ValueError(f"{unknown} cannot be denied; {', '.join(ESCAPES)} can")
@@ -82,6 +85,8 @@ cdef class EntryPoint(Door):
         self.switch = switch
         self.engine = Engine.of(loop, log)
         self.tally = tally if tally is not None else Tally()
+        self.access_log = access_log
+        self.logs_unrouted = logs_unrouted
         self.forwarding = Forwarding(insecure=forwarded_insecure, trusted=forwarded_trusted,
                                      kept=forwarded_connection, appends=append_forwarded_for,
                                      underscores=underscore, server=server_name)
@@ -210,6 +215,7 @@ cdef class Downstream(Guest):
             used = 0
         if self.ends.tells:
             self.client = self.ends.source
+            self.client_port = self.ends.source_port
             self.client_text = text_of_address(&self.client).encode()
         if self.take_route():
             if self.tunnel is not None and size > used:
@@ -266,6 +272,7 @@ cdef class Downstream(Guest):
             peer = self.peer if self.peer is not None else self.transport.get_extra_info("peername")
             if type(peer) is tuple:
                 name = <str>(<tuple>peer)[0]
+                self.client_port = (<tuple>peer)[1]
                 self.client_text = PyUnicode_AsUTF8String(name.partition("%")[0] if "%" in name else name)
                 self.client = address_of_text(<const char*>self.client_text, len(self.client_text))
                 if memchr(<const char*>self.client_text, 58, len(self.client_text)) is not NULL and is_v4(
@@ -455,6 +462,7 @@ cdef class Downstream(Guest):
         cdef Field* field
         request.client = self.client
         request.client_text = self.client_text
+        request.client_port = self.client_port
         request.is_tls = self.is_secure
         request.terms = self.terms
         try:

@@ -5,7 +5,9 @@ from .framing cimport Framing
 from .head cimport Head
 from .message cimport Request, Response
 from .port cimport Engine, Peer, Receiver
+from .record cimport AccessLog, Facts, Receipt
 from .snapshot cimport Snapshot, Switch
+from .span cimport Span
 from .step cimport Pipeline, Step
 from .table cimport Route, Table
 from .tally cimport Tally
@@ -36,6 +38,8 @@ cdef class Entry:
     cdef readonly Tally tally
     cdef public object on_unrouted     # called with (name, request, table) of a 404; None: nobody wants to know
     cdef tuple denied                  # escapes refused inside routers: b"%2F", ...; empty: none
+    cdef readonly AccessLog access_log     # None: there is none
+    cdef readonly bint logs_unrouted   # requests that no router takes are told there too
 
 
 cdef class Exchange(Receiver):
@@ -65,6 +69,19 @@ cdef class Exchange(Receiver):
     cdef Py_ssize_t step               # the step that runs or waits
     cdef object answering_step         # the request step that answered; None: none did
     cdef object task                   # dialling, or a coroutine of a step
+
+    # What is told of it in the end.
+    cdef AccessLog log                 # None: nothing
+    cdef long long began               # nanoseconds of the monotonic clock; only where something is told
+    cdef long long served_from         # when the service got it; 0: it did not, or nobody wants to know
+    cdef Span host                     # as the client wrote it
+    cdef Span forwarded                # X-Forwarded-For as it is believed
+    cdef int status                    # answered; 499: the client left before
+    cdef int origin_status             # of the server's answer; 0: there is none
+    cdef long long received            # bytes of body
+    cdef long long sent
+    cdef bytes origin_fields           # of the server's answer, as they are told; None: they are not
+    cdef bytes answer_fields           # of the answer as it went out
 
     cdef void start(self, Entry entry, Peer client, Framing* body) noexcept
     cdef void on_body(self, const char* at, Py_ssize_t size) noexcept
@@ -104,6 +121,12 @@ cdef class Exchange(Receiver):
     cdef int name_host(self) except -1
     cdef void cut_off(self) noexcept
     cdef void cancel(self) noexcept
+    cdef void begin_record(self) noexcept
+    cdef bint is_told(self) noexcept
+    cdef void gather(self, Facts* facts) noexcept
+    cdef void record(self) noexcept
+    cdef Receipt record_later(self)
+    cdef void keep_fields(self, bint of_origin) noexcept
 
 
 cdef Exchange new_exchange(Engine engine)

@@ -19,14 +19,22 @@ import ssl
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from libc.errno cimport EMFILE, ENFILE
+from libc.string cimport memset
 
 from .balance cimport Balancer
-from .field cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, value_of
+from .deadline cimport monotonic
+from .field cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, F_X_FORWARDED_FOR, Field, value_of
 from .framing cimport LENGTH, NO_BODY
 from .head cimport has
 from .message cimport Answer
 from .phrase cimport phrase_of
 from .port cimport Connection
+from .record cimport (
+    AccessLog, Facts, N_ASKED_SIZE, N_BEGAN, N_ENDED, N_IS_TLS, N_MINOR, N_ORIGIN_DURATION, N_ORIGIN_SIZE,
+    N_ORIGIN_STATUS, N_PORT, N_RETRIES, N_SIZE, N_STATUS, Receipt, T_ADDRESS, T_AGENT, T_ANSWER_FIELDS, T_CLIENT,
+    T_ENTRY_POINT, T_FORWARDED, T_HOST, T_METHOD, T_ORIGIN_FIELDS, T_REFERER, T_ROUTER, T_SERVICE, T_TARGET, T_URL,
+    bytes_of_fields,
+)
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
 from .step cimport ANSWER, PARK, Step, Verdict
@@ -39,6 +47,11 @@ from .upstream cimport Upstream, dial
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject*)        # of a borrowed pointer: a reference would count itself
+    const char* PyUnicode_AsUTF8AndSize(PyObject* text, Py_ssize_t* size)      # kept by the text
+    void PyErr_Clear()
+
+cdef enum:
+    CLIENT_GONE = 499      # what nginx, and Traefik after it, record where there was nobody to be answered
 
 cdef enum:
     MOST_SPARE = 512       # exchanges kept for later; a burst of more is freed again
@@ -77,6 +90,8 @@ cdef class Exchange(Receiver):
         self.snapshot = entry.switch.current
         self.state = ROUTING
         count(entry.tally, C_REQUESTS)
+        if entry.access_log is not None:
+            self.begin_record()
         tables = self.snapshot.secure if self.request.is_tls else self.snapshot.tables
         if entry.index < len(tables):
             table = <Table>tables[entry.index]
@@ -225,6 +240,8 @@ cdef class Exchange(Receiver):
                 self.refuse(503, b"no available server\n", True)
             return
         self.is_pending = True
+        if self.log is not None and self.log.wants_origin:
+            self.served_from = monotonic()
         upstream = self.take_idle()
         if upstream is not None:
             upstream.attach(self, self.response)
@@ -344,6 +361,7 @@ cdef class Exchange(Receiver):
     cdef void on_body(self, const char* at, Py_ssize_t size) noexcept:
         """A run of the request's body came."""
         count_more(self.entry.tally, C_BYTES_IN, size)
+        self.received += size
         if self.server is not None and self.state >= ASKING:
             self.body_sent = True
             self.server.data(at, size)
@@ -420,6 +438,9 @@ cdef class Exchange(Receiver):
         self.answered = body[0]
         self.is_pending = False
         target_answered(self.target)
+        self.origin_status = self.response.head.status
+        if self.log is not None and self.log.wants_fields:
+            self.keep_fields(True)
         if self.response.head.status == 101:
             self.change_protocol()
             return
@@ -460,6 +481,9 @@ cdef class Exchange(Receiver):
         """Give the head to the client, and what came of the body meanwhile."""
         cdef bytes piece
         self.state = ANSWERING
+        self.status = self.response.head.status
+        if self.log is not None and self.log.wants_fields:
+            self.keep_fields(False)
         count(self.entry.tally, class_of(self.response.head.status))
         if not self.client.begin_answer(self.response, &self.answered):
             self.cut_off()
@@ -468,6 +492,7 @@ cdef class Exchange(Receiver):
             if self.answered.kind == LENGTH:
                 self.client.data(self.own_body, len(self.own_body))
                 count_more(self.entry.tally, C_BYTES_OUT, len(self.own_body))
+                self.sent += len(self.own_body)
             self.client.finish(None)
             self.client.flush()
             self.end()
@@ -485,6 +510,7 @@ cdef class Exchange(Receiver):
     cdef void on_answer_data(self, const char* at, Py_ssize_t size) noexcept:
         if self.state == ANSWERING:
             count_more(self.entry.tally, C_BYTES_OUT, size)
+            self.sent += size
             self.client.data(at, size)
             if self.client.is_busy() and self.server is not None:
                 self.server.pause()
@@ -536,7 +562,7 @@ cdef class Exchange(Receiver):
         client = self.client.upgrade()
         server = self.server.upgrade()
         self.server = None
-        splice(client, server, self.target)
+        splice(client, server, self.target, self.record_later())
         self.target = None
         self.state = TUNNELLED
         self.end()
@@ -588,6 +614,7 @@ cdef class Exchange(Receiver):
         if self.state == ENDED or self.state == TUNNELLED:
             return
         count(self.entry.tally, C_GONE)
+        self.status = CLIENT_GONE
         self.client = None
         self.end()
 
@@ -659,6 +686,8 @@ cdef class Exchange(Receiver):
             return
         self.state = ENDED
         alive -= 1
+        if self.log is not None:
+            self.record()
         self.cancel()
         self.client = None
         self.server = None
@@ -702,6 +731,100 @@ cdef class Exchange(Receiver):
         self.was_retried = False
         self.body_sent = False
         self.said_continue = False
+        self.log = None
+        self.status = 0
+        self.origin_status = 0
+        self.received = 0
+        self.sent = 0
+
+    # ---------------------------------------------------------------- the access log
+
+    cdef void begin_record(self) noexcept:
+        """Note what steps may change before it is told."""
+        cdef Field* field = self.request.head.find(F_X_FORWARDED_FOR)
+        self.log = self.entry.access_log
+        self.began = monotonic()
+        self.served_from = 0
+        self.host = self.request.host_sent
+        self.forwarded = value_of(field) if field is not NULL else span_of(NULL, 0)
+        self.origin_fields = None
+        self.answer_fields = None
+
+    cdef bint is_told(self) noexcept:
+        return self.entry.logs_unrouted if self.route is None else self.route.is_logged
+
+    cdef void gather(self, Facts* facts) noexcept:
+        """Gather what is told."""
+        cdef Request request = self.request
+        cdef Field* field
+        memset(facts, 0, sizeof(Facts))
+        facts.text[T_CLIENT] = span_of_bytes(request.client_text)
+        facts.text[T_FORWARDED] = self.forwarded
+        facts.text[T_METHOD] = request.method
+        facts.text[T_TARGET] = request.head.target
+        facts.text[T_HOST] = self.host
+        facts.text[T_ENTRY_POINT] = span_of_text(self.entry.name)
+        if self.route is not None:
+            facts.text[T_ROUTER] = span_of(self.route.name_text, self.route.name_size)
+        if self.target is not None:
+            facts.text[T_SERVICE] = span_of_text(self.route.service)
+            facts.text[T_URL] = span_of_text(self.target.url)
+            facts.text[T_ADDRESS] = span_of_bytes(self.target.host)
+        if self.log.wants_known:
+            field = request.head.find_name(b"referer", 7, NULL)
+            if field is not NULL:
+                facts.text[T_REFERER] = value_of(field)
+            field = request.head.find_name(b"user-agent", 10, NULL)
+            if field is not NULL:
+                facts.text[T_AGENT] = value_of(field)
+        if self.origin_fields is not None:
+            facts.text[T_ORIGIN_FIELDS] = span_of_bytes(self.origin_fields)
+        if self.answer_fields is not None:
+            facts.text[T_ANSWER_FIELDS] = span_of_bytes(self.answer_fields)
+        facts.number[N_PORT] = request.client_port
+        facts.number[N_MINOR] = request.head.minor
+        facts.number[N_IS_TLS] = request.is_tls
+        facts.number[N_BEGAN] = self.began
+        facts.number[N_ENDED] = monotonic()
+        facts.number[N_STATUS] = self.status
+        facts.number[N_SIZE] = self.sent
+        facts.number[N_ASKED_SIZE] = self.received
+        facts.number[N_ORIGIN_STATUS] = self.origin_status
+        facts.number[N_RETRIES] = self.was_retried
+        if self.served_from:
+            facts.number[N_ORIGIN_DURATION] = facts.number[N_ENDED] - self.served_from
+        if self.origin_status and not self.response.is_ours:
+            facts.number[N_ORIGIN_SIZE] = self.sent
+
+    cdef void record(self) noexcept:
+        """Tell of the request, which is over."""
+        cdef Facts facts
+        if self.is_told():
+            self.gather(&facts)
+            self.log.write(&facts, self.request.head)
+
+    cdef Receipt record_later(self):
+        """What is told when the tunnel ends that is made of both connections; None: nothing."""
+        cdef Facts facts
+        cdef AccessLog log = self.log
+        if log is None or not self.is_told():
+            return None
+        self.status = 101
+        if log.wants_fields:
+            self.keep_fields(False)
+        self.gather(&facts)
+        self.log = None
+        return log.hold(&facts, self.request.head)
+
+    cdef void keep_fields(self, bint of_origin) noexcept:
+        """Note the fields of the answer as they are told: they lie in a buffer that is used again."""
+        try:
+            if of_origin:
+                self.origin_fields = bytes_of_fields(self.log, self.response.head, b"origin_")
+            else:
+                self.answer_fields = bytes_of_fields(self.log, self.response.head, b"downstream_")
+        except Exception as error:
+            self.note("access log", error)
 
     cdef dict about(self):
         """What a line in the log is about, as `logging` takes it: `extra`."""
@@ -780,6 +903,16 @@ cdef bint is_before(Pipeline pipeline, Step step, object answering) noexcept:
         if other is step:
             return True
     return False
+
+
+cdef Span span_of_text(str text) noexcept:
+    """The UTF-8 of a text, which keeps it; empty where it has none."""
+    cdef Py_ssize_t size = 0
+    cdef const char* at = PyUnicode_AsUTF8AndSize(<PyObject*>text, &size)
+    if at is NULL:
+        PyErr_Clear()
+        return span_of(NULL, 0)
+    return span_of(at, size)
 
 
 cdef inline Count class_of(int status) noexcept nogil:

@@ -13,6 +13,7 @@ cdef class Request:
     cdef readonly Head head            # the received head with the edits so far
     cdef Address client                # peer of the connection
     cdef bytes client_text             # the same as text, without port and zone; b"" for a unix socket
+    cdef int client_port
     cdef readonly bint is_tls
     cdef readonly str terms            # name of the connection's TLS options; None without TLS
     cdef bint over                     # the exchange has ended: a plugin that still holds us is refused

@@ -9,3 +9,4 @@ cdef class Murmur:
     cdef readonly bint is_resting      # less than a second since the last line
 
     cdef void add(self, tuple arguments) noexcept
+    cdef void add_more(self, long long times, tuple arguments) noexcept

@@ -17,7 +17,11 @@ cdef class Murmur:
 
     cdef void add(self, tuple arguments) noexcept:
         """It has happened once more. The first time is told at once."""
-        self.times += 1
+        self.add_more(1, arguments)
+
+    cdef void add_more(self, long long times, tuple arguments) noexcept:
+        """It has happened so many times more."""
+        self.times += times
         self.last = arguments
         if not self.is_resting:
             self.tell()

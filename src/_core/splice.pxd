@@ -1,6 +1,7 @@
 # Two connections, bytes passed on both ways: upgraded connections, TCP routers.
 
 from .port cimport Connection, Tunnel
+from .record cimport Receipt
 from .target cimport Target
 
 
@@ -8,9 +9,10 @@ cdef class Splice(Tunnel):
     cdef Connection one
     cdef Connection two
     cdef Target target                 # in flight until both are gone; may be None
+    cdef Receipt receipt               # told when both are gone; may be None
     cdef int ends                      # sides that said they send no more
 
     cdef Connection other(self, Connection side)
 
 
-cdef Splice splice(Connection one, Connection two, Target target)
+cdef Splice splice(Connection one, Connection two, Target target, Receipt receipt)

@@ -4,6 +4,7 @@ A side that ends while the other goes on is half-closed, as its own end was. A s
 other, so that no more than one read's worth is held in either direction.
 """
 
+from .deadline cimport monotonic
 from .target cimport target_end
 
 
@@ -52,17 +53,22 @@ cdef class Splice(Tunnel):
             self.two = None
         if to is not None:
             to.close()
-        elif self.target is not None:
+            return
+        if self.target is not None:
             target_end(self.target)
             self.target = None
+        if self.receipt is not None:
+            self.receipt.finish(monotonic())
+            self.receipt = None
 
 
-cdef Splice splice(Connection one, Connection two, Target target):
-    """Tie two connections together for good. target: its in-flight count is taken over."""
+cdef Splice splice(Connection one, Connection two, Target target, Receipt receipt):
+    """Tie two connections together for good. target: its in-flight count is taken over; receipt: told in the end."""
     cdef Splice made = Splice.__new__(Splice)
     made.one = one
     made.two = two
     made.target = target
+    made.receipt = receipt
     one.tunnel = made
     two.tunnel = made
     if one.is_full:

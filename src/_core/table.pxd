@@ -20,6 +20,7 @@ cdef class Route:
     cdef readonly Balancer balancer    # None: the pipeline always answers
     cdef readonly str service          # qualified name of the service
     cdef readonly str terms            # name of its TLS options; None: it serves plain connections
+    cdef readonly bint is_logged       # its requests are told in the access log
     cdef readonly object extra         # whatever else build wants to find again here
     cdef const char* name_text         # borrowed: UTF-8 kept by `name`
     cdef Py_ssize_t name_size

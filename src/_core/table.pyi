@@ -10,8 +10,8 @@ class Route:
 
     priority: the one that counts, never 0 for "computed". order: index of its provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
-    balancer: None when the pipeline always answers. terms: name of the TLS options. extra: whatever build
-    wants to find again.
+    balancer: None when the pipeline always answers. terms: name of the TLS options. is_logged: whether the
+    access log tells of it. extra: whatever build wants to find again.
     """
 
     def __init__(
@@ -25,6 +25,7 @@ class Route:
         order: int = 0,
         service: str = "",
         terms: str | None = None,
+        is_logged: bool = True,
         extra: object = None,
     ) -> None: ...
     @property
@@ -43,6 +44,8 @@ class Route:
     def service(self) -> str: ...
     @property
     def terms(self) -> str | None: ...
+    @property
+    def is_logged(self) -> bool: ...
     @property
     def extra(self) -> object: ...
 

@@ -36,14 +36,16 @@ cdef enum:
 
 
 cdef class Route:
-    """Route(name, rule, pipeline, balancer, *, priority, order, service, terms, extra): a router to requests.
+    """Route(name, rule, pipeline, balancer, *, priority, order, service, terms, is_logged, extra): a router to
+    requests.
 
     priority: the one that counts, never 0 for "computed"; order: index of the provider in
     `providers.precedence`, unlisted ones behind. Equal ones are asked in the order of their names.
     """
 
     def __init__(self, str name not None, Rule rule not None, Pipeline pipeline not None, Balancer balancer,
-                 *, long long priority=0, int order=0, str service="", str terms=None, object extra=None):
+                 *, long long priority=0, int order=0, str service="", str terms=None, bint is_logged=True,
+                 object extra=None):
         self.name = name
         self.rule = rule
         self.pipeline = pipeline
@@ -52,6 +54,7 @@ cdef class Route:
         self.order = order
         self.service = service
         self.terms = terms
+        self.is_logged = is_logged
         self.extra = extra
         self.name_text = PyUnicode_AsUTF8AndSize(name, &self.name_size)
 

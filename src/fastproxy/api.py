@@ -127,7 +127,7 @@ def _overview(rest: Sequence[str], query: Query, view: View) -> Told:
             "tcp": _totals_of(view, TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES),
             "udp": {name: nothing for name in ("routers", "services")},
             "certificates": nothing,
-            "features": {"tracing": "", "metrics": "", "accessLog": False},
+            "features": {"tracing": "", "metrics": "", "accessLog": view.static.access_log is not None},
             "providers": ["File"] if view.static.providers.file is not None else [],
         }
     )
@@ -222,7 +222,8 @@ def _shown_router(record: Record) -> Shown:
         body["service"] = _bare(record.configured.service, record.provider)
         body["priority"] = record.priority
         if record.kind == ROUTERS:
-            body["observability"] = OBSERVABILITY
+            told = record.configured.observability.access_logs
+            body["observability"] = {**OBSERVABILITY, **({} if told is None else {"accessLogs": told})}
     if record.using:
         body["using"] = record.using
     return body

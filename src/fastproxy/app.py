@@ -21,7 +21,7 @@ from .config.values import SECOND
 from .conflicts import Conflicts
 from .errors import ConfigError, Problem, errors_of
 from .internals import Internals
-from .listeners import COUNTERS, COUNTERS_SIZE, Listener, listeners_of
+from .listeners import COUNTERS, COUNTERS_SIZE, AccessLog, Listener, access_log_of, listeners_of, reopen
 from .observe import unrouted
 from .providers.file import FileProvider
 from .selfsigned import Fallback
@@ -67,6 +67,7 @@ class Proxy:
         self._block = bytearray(COUNTERS_SIZE)
         self._switcher: Switcher | None = None
         self._listeners: dict[str, Listener] = {}
+        self._access_log: AccessLog | None = None
         self._following: asyncio.Task[None] | None = None
         self._internals: Internals | None = None
 
@@ -98,8 +99,14 @@ class Proxy:
         self._switcher.on_swapped = self._look_again
         self._internals = Internals(self.static, lambda: self.runtime)
         await self._internals.start()
+        self._access_log = access_log_of(self.static)
         self._listeners = listeners_of(
-            self.static, self._sockets, self._switcher.switch, self._block, on_unrouted=unrouted.hook()
+            self.static,
+            self._sockets,
+            self._switcher.switch,
+            self._block,
+            on_unrouted=unrouted.hook(),
+            access_log=self._access_log,
         )
         await self._apply(first)
         for listener in self._listeners.values():
@@ -144,6 +151,14 @@ class Proxy:
         self._listeners = {}
         if internals is not None:
             await internals.close()
+        access_log, self._access_log = self._access_log, None
+        if access_log is not None:
+            await asyncio.sleep(0)  # connections that were cut are told in the next turn of the loop
+            access_log.journal.close()
+
+    def reopen_logs(self) -> None:
+        """Open the file of the access log again under its name, after somebody moved it away."""
+        reopen(self._access_log, self.static)
 
     async def __aenter__(self) -> "Proxy":
         await self.start()

@@ -15,7 +15,10 @@ from typing import Any
 
 from ._core.arrival import Arrival
 from ._core.downstream import EntryPoint
+from ._core.journal import Journal
 from ._core.netset import NetSet
+from ._core.port import Engine
+from ._core.record import AccessLog
 from ._core.shared import InFlight, row_width
 from ._core.snapshot import Switch
 from ._core.tally import NAMES as COUNTERS
@@ -23,11 +26,21 @@ from ._core.tally import SIZE as COUNTERS_SIZE
 from ._core.tally import Tally
 from .config.static import LifeCycle, StaticConfiguration
 from .config.values import SECOND
+from .observe import accesslog
 from .sockets import BACKLOG
 
 log = logging.getLogger(__name__)
+connections_log = logging.getLogger("fastproxy.connections")
 
-__all__ = ["COUNTERS", "COUNTERS_SIZE", "Listener", "listeners_of"]
+__all__ = [
+    "COUNTERS",
+    "COUNTERS_SIZE",
+    "AccessLog",
+    "Listener",
+    "access_log_of",
+    "listeners_of",
+    "reopen",
+]
 
 KEEP_ALIVE = 180
 """Seconds of silence after which the kernel asks whether a client is still there, as in Traefik."""
@@ -386,15 +399,16 @@ def listeners_of(
     counters: Any,
     in_flight: InFlight | None = None,
     on_unrouted: Callable[..., None] | None = None,
+    access_log: AccessLog | None = None,
 ) -> dict[str, Listener]:
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
     sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
     None. in_flight: what all workers count; None: there is only this one. on_unrouted: called with the name
-    of the entry point, the request and its table when no router takes one.
+    of the entry point, the request and its table when no router takes one. access_log: see `access_log_of`.
     """
     tally = Tally() if counters is None else Tally(counters)
-    made = _listeners(static, sockets, switch, tally)
+    made = _listeners(static, sockets, switch, tally, access_log)
     entries = [listener.entry for listener in made.values()]
     limits = static.core.limits
     if limits.connections or limits.connections_per_entry_point:
@@ -414,10 +428,11 @@ def _listeners(
     sockets: Mapping[str, Iterable[socket.socket]],
     switch: Switch,
     tally: Tally,
+    access_log: AccessLog | None,
 ) -> dict[str, Listener]:
     return {
         name: Listener(
-            _entry_point(static, name, index, switch, tally),
+            _entry_point(static, name, index, switch, tally, access_log),
             static.entry_points[name].transport.life_cycle,
             sockets[name],
         )
@@ -426,7 +441,12 @@ def _listeners(
 
 
 def _entry_point(
-    static: StaticConfiguration, name: str, index: int, switch: Switch, tally: Tally
+    static: StaticConfiguration,
+    name: str,
+    index: int,
+    switch: Switch,
+    tally: Tally,
+    access_log: AccessLog | None,
 ) -> EntryPoint:
     settings = static.entry_points[name]
     transport, http, forwarded = settings.transport, settings.http, settings.forwarded_headers
@@ -456,8 +476,54 @@ def _entry_point(
         proxy_insecure=proxy is not None and proxy.insecure,
         proxy_trusted=NetSet(proxy.trusted_ips) if proxy is not None and proxy.trusted_ips else None,
         tally=tally,
-        log=logging.getLogger("fastproxy.connections"),
+        log=connections_log,
+        access_log=access_log,
+        logs_unrouted=settings.observability.access_logs,
     )
+
+
+# --- the access log ---------------------------------------------------------------------------------
+
+
+def access_log_of(static: StaticConfiguration, counter: Any = None) -> AccessLog | None:
+    """Return the access log of the running loop, its file open; None: there is none.
+
+    counter: eight bytes in which all workers count the requests that are told. If the file cannot be opened
+    the process log says so, and lines go nowhere until `reopen`: no request is refused for that.
+    """
+    settings = static.access_log
+    if settings is None:
+        return None
+    try:
+        descriptor = accesslog.opened(settings)
+    except OSError as error:
+        log.error("the access log cannot be opened, lines are lost: %s", error)
+        descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    loop = asyncio.get_running_loop()
+    wheel = Engine.of(loop, connections_log).wheel
+    headers = settings.fields.headers
+    return AccessLog(
+        Journal(loop, wheel, log, descriptor, most_lines=settings.buffering_size),
+        accesslog.program_of(settings),
+        default=headers.default_mode,
+        fields=headers.names,
+        statuses=accesslog.ranges_of(settings),
+        retried=settings.filters.retry_attempts,
+        least=settings.filters.min_duration,
+        cuts_query=settings.fields.query_parameters.default_mode == "drop",
+        counter=counter,
+    )
+
+
+def reopen(access_log: AccessLog | None, static: StaticConfiguration) -> None:
+    """Open the file of the access log again under its name, after somebody moved it away."""
+    settings = static.access_log
+    if access_log is None or settings is None or not settings.file_path:
+        return
+    try:
+        access_log.journal.reopen(accesslog.opened(settings))
+    except OSError as error:
+        log.error("the access log cannot be opened again, it goes on where it was: %s", error)
 
 
 def _seconds(nanoseconds: int) -> float:

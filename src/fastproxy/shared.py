@@ -3,6 +3,7 @@
 ```
 offset      bytes                   what                       written by
 0           48                      header, below              the supervisor, once
+64          8                       requests in the access log all workers, atomically
 PAGE        slots x BLOCK           one block for each slot    the worker that has the slot
             CELLS x width x 8       in-flight counts           each worker its own words
             CELLS x 8               token buckets              all workers, atomically
@@ -42,6 +43,9 @@ CONNECTIONS = 0
 WORD = 8
 LINE = 8  # words of a cache line
 
+TOLD = 64
+"""Where the requests are counted that the access log tells of."""
+
 _HEADER = struct.Struct("<8sQQQQQ")  # magic, version, slots, bytes of a block, cells, nanoseconds when made
 
 
@@ -76,6 +80,10 @@ class Shared:
             found = f"version {version} with blocks of {block} bytes"
             raise ValueError(f"shared memory of {found}; known is version {VERSION} with {BLOCK}")
         return cls(descriptor, slots, began)
+
+    def told(self) -> memoryview:
+        """Return the number of requests that the access log tells of: one word, writable."""
+        return memoryview(self._memory)[TOLD : TOLD + WORD]
 
     def block(self, slot: int) -> memoryview:
         """Return the block of one worker, BLOCK bytes, writable. slot: from 0."""

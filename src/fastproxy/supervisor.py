@@ -29,6 +29,7 @@ from .conflicts import Conflicts
 from .errors import ConfigError
 from .internals import Internals
 from .memory import MemoryWatch
+from .observe import accesslog
 from .observe import log as process_log
 from .observe.log import fields
 from .pipe import Applied
@@ -115,6 +116,12 @@ def _run_after(
     except OSError as error:
         reason = f"log.filePath: cannot write {static.log.file_path}: {_reason(error)}"
         raise StartFailed(reason, has_log=False) from None
+    try:
+        if static.access_log is not None:
+            accesslog.check(static.access_log)
+    except OSError as error:
+        place = (static.access_log and static.access_log.file_path) or "standard output"
+        raise StartFailed(f"accessLog.filePath: cannot write {place}: {_reason(error)}") from None
     slots = static.core.workers or usable_cores()
     told = fields(
         version=version("fastproxy"),

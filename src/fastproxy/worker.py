@@ -18,7 +18,17 @@ from collections.abc import Iterable, Sequence
 from . import loops
 from .build.draft import Failure
 from .build.runtime import KINDS, NOUNS
-from .listeners import COUNTERS, Listener, in_flight_of, limit_descriptors, listeners_of
+from .config.static import StaticConfiguration
+from .listeners import (
+    COUNTERS,
+    AccessLog,
+    Listener,
+    access_log_of,
+    in_flight_of,
+    limit_descriptors,
+    listeners_of,
+    reopen,
+)
 from .observe import log as process_log
 from .observe import unrouted
 from .pipe import (
@@ -65,11 +75,14 @@ async def _run(descriptor: int) -> int:
     loop = asyncio.get_running_loop()
     worker = Worker()
     loop.add_signal_handler(signal.SIGTERM, worker.ask)
-    loop.add_signal_handler(signal.SIGUSR1, process_log.reopen)
+    loop.add_signal_handler(signal.SIGUSR1, worker.reopen_logs)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked by the supervisor until now
     os.set_inheritable(descriptor, False)
     worker.pipe.start(socket.socket(fileno=descriptor))
-    return await worker.ended
+    try:
+        return await worker.ended
+    finally:
+        worker.close_logs()
 
 
 class Worker:
@@ -79,6 +92,8 @@ class Worker:
         self.pipe: Pipe[ToWorker] = Pipe(ToWorker, self._on_message, self._on_end)
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._switcher: Switcher
+        self._static: StaticConfiguration
+        self._access_log: AccessLog | None = None
         self._listeners: dict[str, Listener] = {}
         self._sockets: list[socket.socket] = []
         self._borrowed: dict[int, dict[str, socket.socket]] = {}
@@ -112,7 +127,7 @@ class Worker:
             case Abort():
                 self._abort()
             case Reopen():
-                process_log.reopen()
+                self.reopen_logs()
 
     def _set_up(self, setup: Setup) -> None:
         """Take what was inherited, and begin to wait for configurations."""
@@ -129,10 +144,29 @@ class Worker:
             counters.cast("q")[COUNTERS.index(gauge)] = 0
         given = {name: [each] for name, each in sockets.items()}
         in_flight = in_flight_of(shared.in_flight(), CELLS, shared.slots, setup.slot)
+        self._static = setup.static
+        self._access_log = access_log_of(setup.static, shared.told())
         self._listeners = listeners_of(
-            setup.static, given, self._switcher.switch, counters, in_flight, unrouted.hook()
+            setup.static,
+            given,
+            self._switcher.switch,
+            counters,
+            in_flight,
+            unrouted.hook(),
+            self._access_log,
         )
         self._work.append(asyncio.create_task(self._apply_all()))
+
+    def reopen_logs(self) -> None:
+        """Open the files of both logs again under their names."""
+        process_log.reopen()
+        if self._access_log is not None:
+            reopen(self._access_log, self._static)
+
+    def close_logs(self) -> None:
+        """Write what is left of the access log."""
+        if self._access_log is not None:
+            self._access_log.journal.close()
 
     # -- sockets of others -----------------------------------------------------------------------------------
 

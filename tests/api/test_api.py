@@ -93,6 +93,7 @@ def test_one_entry_point(ask):
             "respondingTimeouts": {"readTimeout": "1m0s", "idleTimeout": "3m0s"},
         },
         "forwardedHeaders": {},
+        "observability": {"accessLogs": True},
     }
 
 

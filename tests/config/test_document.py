@@ -237,8 +237,8 @@ def broken(section, body):
         (
             "routers",
             "{rule: R, service: s, observability: {metrics: false}}",
-            "4:29",
-            "observability: not supported yet",
+            "4:45",
+            "observability.metrics: not supported yet",
         ),
         ("routers", "{rule: R, parentRefs: [a], service: s}", "4:17", "parentRefs: not supported yet"),
         (

@@ -93,7 +93,7 @@ def test_the_named_file_wins(flags, empty_folder, tmp_path, monkeypatch):
             b"",
             [
                 "x.yml: no section of a static configuration in it; there are entryPoints, providers, log, "
-                "serversTransport, tcpServersTransport, api, ping, global, core"
+                "accessLog, serversTransport, tcpServersTransport, api, ping, global, core"
             ],
         ),
         (
@@ -121,12 +121,12 @@ def test_files(name, content, lines):
 
 
 def test_load_raises_with_every_problem():
-    Path("x.yml").write_text("log: {noColor: 1s}\naccessLog: {}\nlogs: {}\n")
+    Path("x.yml").write_text("log: {noColor: 1s}\ntracing: {}\nlogs: {}\n")
     with pytest.raises(ConfigError) as caught:
         load_static(["--configFile=x.yml"], {})
     assert str(caught.value).splitlines() == [
         'x.yml:1:16: log.noColor: "1s" is not a boolean; write true or false',
-        "x.yml:2:1: accessLog: not supported yet",
+        "x.yml:2:1: tracing: not supported yet",
         'x.yml:3:1: logs: unknown option "logs"; did you mean log?',
     ]
 

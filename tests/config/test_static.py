@@ -201,7 +201,39 @@ def test_default_entry_points(text, names):
             "kubernetescrd, kubernetes, kubernetesingressnginx, swarm, docker, file, redis, knative, consul, "
             "consulcatalog, nomad, etcd, ecs, http, zookeeper, rest",
         ),
-        ("accessLog: {}", "s.yml:1:1: accessLog: not supported yet"),
+        ("accessLog: {otlp: {}}", "s.yml:1:13: accessLog.otlp: not supported yet"),
+        ("accessLog: {dualOutput: true}", "s.yml:1:13: accessLog.dualOutput: not supported yet"),
+        (
+            "accessLog: {bufferingSize: -1}",
+            's.yml:1:28: accessLog.bufferingSize: -1 is negative; 0 is the least',
+        ),
+        (
+            "accessLog: {filters: {statusCodes: [200, 5xx]}}",
+            's.yml:1:42: accessLog.filters.statusCodes[1]: "5xx" is neither a status nor a range of them; '
+            "write 404 or 500-599",
+        ),
+        (
+            "accessLog: {filters: {statusCodes: [599-500]}}",
+            's.yml:1:37: accessLog.filters.statusCodes[0]: "599-500" is neither a status nor a range of '
+            "them; write 404 or 500-599",
+        ),
+        (
+            "accessLog: {fields: {defaultMode: redact}}",
+            's.yml:1:35: accessLog.fields.defaultMode: "redact" is not one of keep, drop',
+        ),
+        (
+            "accessLog: {fields: {names: {RequestPaht: drop}}}",
+            's.yml:1:43: accessLog.fields.names.RequestPaht: unknown field of the access log "RequestPaht"; '
+            "did you mean RequestPath?",
+        ),
+        (
+            "accessLog: {fields: {headers: {names: {Cookie: hide}}}}",
+            's.yml:1:48: accessLog.fields.headers.names.Cookie: "hide" is not one of keep, drop, redact',
+        ),
+        (
+            "entryPoints: {web: {address: \":80\", observability: {tracing: false}}}",
+            "s.yml:1:53: entryPoints.web.observability.tracing: not supported yet",
+        ),
         ("Tracing: true", "s.yml:1:1: tracing: not supported yet"),
         ("pilot: {token: x}", 's.yml:1:1: pilot: unknown option "pilot"'),
         (
@@ -250,7 +282,7 @@ def test_default_entry_points(text, names):
         (
             "http: {}",
             "s.yml:1:1: no section of a static configuration in it; there are entryPoints, providers, log, "
-            "serversTransport, tcpServersTransport, api, ping, "
+            "accessLog, serversTransport, tcpServersTransport, api, ping, "
             "global, core",
         ),
     ],
@@ -277,7 +309,6 @@ def test_what_is_told_and_taken():
     "section",
     [
         "metrics",
-        "accessLog",
         "tracing",
         "hostResolver",
         "certificatesResolvers",

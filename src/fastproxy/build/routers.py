@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from .._core.balance import Balancer
 from .._core.step import Pipeline
 from .._core.table import Route, Table
+from ..config import internal
 from ..config.dynamic import HttpRouter
 from ..config.static import StaticConfiguration
 from ..config.tcp import TcpRouter
@@ -31,6 +32,9 @@ class Places(NamedTuple):
     secure: frozenset[int] = frozenset()
     """Indexes of the entry points that take TLS whatever routers say."""
 
+    logs_internals: bool = False
+    """Whether the access log tells also of requests to `api@internal` and its kind."""
+
     def count_of_tables(self, kind: str) -> int:
         """Return how many tables a kind of routers has: one for each entry point; those of HTTP two,
         those for plain connections first, then those for TLS."""
@@ -47,6 +51,7 @@ def places_of(static: StaticConfiguration) -> Places:
             for at, name in enumerate(sorted(static.entry_points))
             if static.entry_points[name].http.tls is not None
         ),
+        logs_internals=static.access_log is not None and static.access_log.add_internals,
     )
 
 
@@ -84,8 +89,16 @@ def route_of(
         order=places.precedence.get(provider_of(name), len(places.precedence)),
         service=configured.service,
         terms=options,
+        is_logged=_is_logged(configured, places),
         extra=tables,
     )
+
+
+def _is_logged(configured: HttpRouter, places: Places) -> bool:
+    """Say whether the access log, if there is one, tells of this router's requests."""
+    if provider_of(configured.service) == internal.PROVIDER and not places.logs_internals:
+        return False
+    return configured.observability.access_logs is not False
 
 
 Made = TypeVar("Made")

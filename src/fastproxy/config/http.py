@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import field
 
 from .middlewares import HttpMiddleware
+from .observability import RouterObservability
 from .schema import Choice, Mistake, Section
 from .static import FLUSH_INTERVAL, ForwardingTimeouts
 from .tls import CertificatePair, RouterTLS, TLSVersion
@@ -21,7 +22,7 @@ HIGHEST_PRIORITY = 2**63 - 1 - 1000
 class HttpRouter(Section, frozen=True):
     """`http.routers.<name>`: requests that a rule matches go through middlewares to a service."""
 
-    NOT_YET = "observability parentRefs"
+    NOT_YET = "parentRefs"
 
     rule: str = ""
     """As written; its length in bytes is the priority of a router that gives none."""
@@ -40,6 +41,8 @@ class HttpRouter(Section, frozen=True):
 
     tls: RouterTLS | None = None
     """There: it serves TLS connections only. None: plain ones only."""
+
+    observability: RouterObservability = RouterObservability()
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.rule:

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from .dynamic import KINDS, Configuration
 from .http import HttpMiddleware, HttpRouter, HttpService, ServersTransport
+from .observability import EntryPointObservability, RouterObservability
 from .static import EncodedCharacters, EntryPoint, StaticConfiguration
 from .tcp import TcpRouter, TcpServersTLS, TcpServersTransport, TcpService
 from .tls import DEFAULT, RouterTLS
@@ -150,12 +151,17 @@ class Merger:
     def _with_model(self, router: HttpRouter, point: str, provider: str) -> HttpRouter:
         """Limit a router to one entry point, and give it what that says: its middlewares come first, its TLS
         counts for a router that says nothing about it."""
-        model = self._models[point].http
+        model = self._models[point]
+        first = tuple(qualified(each, provider) for each in model.http.middlewares)
+        observability = router.observability
+        if observability.access_logs is None and not model.observability.access_logs:
+            observability = RouterObservability(access_logs=False)
         return structs.replace(
             router,
             entry_points=(point,),
-            middlewares=tuple(qualified(each, provider) for each in model.middlewares) + router.middlewares,
-            tls=router.tls or _qualified_tls(model.tls, provider),
+            middlewares=first + router.middlewares,
+            tls=router.tls or _qualified_tls(model.http.tls, provider),
+            observability=observability,
         )
 
 
@@ -181,7 +187,12 @@ def _collect(
 def _is_model(point: EntryPoint) -> bool:
     """Tell whether an entry point changes the routers that are on it."""
     http = point.http
-    return bool(http.middlewares) or http.tls is not None or http.encoded_characters != EncodedCharacters()
+    return (
+        bool(http.middlewares)
+        or http.tls is not None
+        or http.encoded_characters != EncodedCharacters()
+        or point.observability != EntryPointObservability()
+    )
 
 
 def _default_transport(static: StaticConfiguration) -> ServersTransport:

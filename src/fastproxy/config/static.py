@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import field, structs
 
+from .observability import AccessLog, EntryPointObservability
 from .schema import Choice, Mistake, Reads, Section
 from .tls import RouterTLS
 from .values import (
@@ -177,7 +178,7 @@ class EntryPointHTTP(Section, frozen=True):
 class EntryPoint(Section, frozen=True):
     """`entryPoints.<name>`: an address to listen on, and how."""
 
-    NOT_YET = "allowACMEByPass http2 http3 udp observability"
+    NOT_YET = "allowACMEByPass http2 http3 udp"
 
     address: ListenAddress = ""
     """`[host]:port[/tcp]`; see `location` for its parts."""
@@ -195,6 +196,7 @@ class EntryPoint(Section, frozen=True):
 
     forwarded_headers: ForwardedHeaders = ForwardedHeaders()
     http: EntryPointHTTP = EntryPointHTTP()
+    observability: EntryPointObservability = EntryPointObservability()
 
     @property
     def location(self) -> Address:
@@ -480,11 +482,12 @@ _INTERNAL = EntryPoint(address=":8080")
 class StaticConfiguration(Section, frozen=True):
     """Everything that is read at start."""
 
-    NOT_YET = "metrics accessLog tracing hostResolver certificatesResolvers experimental spiffe ocsp"
+    NOT_YET = "metrics tracing hostResolver certificatesResolvers experimental spiffe ocsp"
 
     entry_points: dict[str, EntryPoint] = {}
     providers: Providers = Providers()
     log: Log = Log()
+    access_log: AccessLog | None = None
     servers_transport: DefaultTransport = DefaultTransport()
     tcp_servers_transport: DefaultTCPTransport = DefaultTCPTransport()
     api: API | None = None

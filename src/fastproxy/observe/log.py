@@ -243,10 +243,15 @@ class Output:
 
 
 def _opened(path: str) -> int:
-    """Open a log file for appending; its folder is made if it is missing."""
+    """Open a log file for appending."""
+    folder_made(path)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o664)
+
+
+def folder_made(path: str) -> None:
+    """Make the folder of a log file if it is missing."""
     if folder := os.path.dirname(path):
         os.makedirs(folder, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o664)
 
 
 def _is_regular(descriptor: int) -> bool:
