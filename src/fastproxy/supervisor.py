@@ -400,6 +400,7 @@ class Supervisor:
             log.warning("SIGUSR2: no upgrade: this program %s", "stops" if self._is_ready else "still starts")
         else:
             log.info("SIGUSR2: this program is started anew, and ends when that serves")
+            self._workers.may_grow = False
             self._upgrading = asyncio.create_task(self._upgrade())
 
     async def _upgrade(self) -> None:
@@ -408,6 +409,7 @@ class Supervisor:
         except UpgradeError as error:
             log.error("SIGUSR2: the upgrade failed, and this program goes on: %s", error)
             self._upgrading = None
+            self._workers.may_grow = True
             return
         self._handed_over = tuple(successor.taken)
         for name in successor.taken:

@@ -116,7 +116,7 @@ async def _reason(process: subprocess.Popen[bytes], said: Mapping[str, Any]) -> 
     """Say why a new program that is not ready is not."""
     status = await _end(process)
     if "failed" in said:
-        return str(said["failed"])
+        return "; ".join(str(said["failed"]).splitlines())
     return f"it ended before it was ready, with {ending_of(status)}"
 
 

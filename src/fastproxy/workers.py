@@ -72,6 +72,10 @@ STEADY_SECONDS = 30.0
 """A worker that lived that long is replaced at once when it dies."""
 
 
+LONELY_SECONDS = 1.0
+"""How long the start of a worker is put off at most while none accepts."""
+
+
 class Refused(Exception):
     """A worker more or fewer that cannot be. The message says why."""
 
@@ -192,6 +196,9 @@ class Workers:
         self._reloads = Reloads()
         self.counters: tuple[str, ...] = ()
         """Names of the words that each worker counts in the shared memory."""
+        self.may_grow = True
+        """False while our sockets are handed over: those bound later would not be among them."""
+
         self.aborted = 0
         """Connections that were cut at the end because the grace time was over."""
 
@@ -286,6 +293,8 @@ class Workers:
         """Start one more; returns its slot. Refused if it cannot be."""
         if not self._has_started or self._stopping.is_set():
             raise Refused("it is not the time")
+        if not self.may_grow:
+            raise Refused("an upgrade is under way")
         slot = next((each for each in self._slots if each.is_free), None)
         if slot is None:
             slot = self._new_slot()
@@ -372,6 +381,8 @@ class Workers:
             elif not self._gave_up(slot, ending):
                 slot.deaths += 1
                 wait = delays.after(time.monotonic() - begun)
+                if not any(each.accepts for each in self._slots):
+                    wait = min(wait, LONELY_SECONDS)
                 _tell_death(slot, ending, wait)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(slot.left.wait(), wait)

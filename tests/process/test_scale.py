@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,8 @@ def test_sockets_of_a_worker_that_is_not_there_yet_are_served_by_others(start):
     os.kill(before[1], signal.SIGKILL)
     wait_for(lambda: set(proxy.workers()) - set(before))
     (successor,) = set(proxy.workers()) - set(before)
+    # Until it is a program of its own whoever started it stands still with it.
+    wait_for(lambda: b"fastproxy.worker" in Path(f"/proc/{successor}/cmdline").read_bytes())
     os.kill(successor, signal.SIGSTOP)  # it will not be ready before it is told to go on
     assert asked_often(proxy)
     assert not proxy.matches("in place of the one that died")

@@ -8,10 +8,11 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from fastproxy.upgrade import Predecessor, UpgradeError
+from fastproxy.upgrade import VARIABLE, Predecessor, UpgradeError
 from tests.process.harness import DYNAMIC, Backend, Fastproxy, Request, is_alive, wait_for
 
 STATIC = """\
@@ -178,14 +179,25 @@ def test_a_new_one_that_cannot_start_leaves_the_old_one_as_it_was(start, backend
     assert serves(proxy)
 
 
-def test_a_new_one_that_dies_in_its_start(start):
-    proxy = start(workers=1)
+def halted(proxy):
+    """Ask for an upgrade and stop the new program in its start; returns its process number."""
     before = set(proxy.workers())
     proxy.signal(signal.SIGUSR2)
     wait_for(lambda: set(proxy.workers()) - before)
     (new,) = set(proxy.workers()) - before
+    # Until it is a program of its own whoever started it stands still with it.
+    wait_for(lambda: VARIABLE.encode() in Path(f"/proc/{new}/environ").read_bytes())
+    os.kill(new, signal.SIGSTOP)
+    return new
+
+
+def test_a_new_one_that_dies_in_its_start(start):
+    proxy = start(workers=1)
+    new = halted(proxy)
     proxy.signal(signal.SIGUSR2)
     proxy.until("WRN SIGUSR2: no upgrade: one is under way")
+    proxy.signal(signal.SIGTTIN)
+    proxy.until("WRN SIGTTIN: no worker more: an upgrade is under way")
     os.kill(new, signal.SIGKILL)
     proxy.until("the upgrade failed, .*: it ended before it was ready, with killed by SIGKILL")
     assert serves(proxy)
@@ -193,11 +205,7 @@ def test_a_new_one_that_dies_in_its_start(start):
 
 def test_a_stop_while_a_new_one_starts(start):
     proxy = start(workers=1)
-    before = set(proxy.workers())
-    proxy.signal(signal.SIGUSR2)
-    wait_for(lambda: set(proxy.workers()) - before)
-    (new,) = set(proxy.workers()) - before
-    os.kill(new, signal.SIGSTOP)
+    new = halted(proxy)
     proxy.signal(signal.SIGTERM)
     proxy.until("SIGTERM: stopping")
     os.kill(new, signal.SIGCONT)
