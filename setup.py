@@ -57,6 +57,7 @@ MODULES = (
     "snapshot",
     "splice",
     "relay",
+    "datagram",
     "exchange",
     "door",
     "downstream",

@@ -26,7 +26,7 @@ steps_path steps_headers steps_gate awaited table upstream
 
 snapshot
 
-splice relay exchange datagram
+splice relay datagram exchange
 
 door downstream arrival
 """
@@ -50,7 +50,8 @@ middlewares listeners watcher conflicts selfsigned
 reloads workers upgrade memory
 
 build.runtime build.work build.changes build.pem build.transports build.estate build.rules build.middlewares
-build.services build.certificates build.doormen build.routers build.tcp build.draft build.snapshot build.trial
+build.services build.certificates build.doormen build.routers build.tcp build.udp build.draft build.snapshot
+build.trial
 
 switcher health serving shown effects explain support api
 

@@ -15,7 +15,7 @@ cdef class Idle(Timed):
 
 cdef class Pool:
     # Where and how to dial. Never changes.
-    cdef readonly str scheme           # "http", "https", "unix", "tcp" or "tls"
+    cdef readonly str scheme           # "http", "https", "unix", "tcp", "tls" or "udp"
     cdef readonly str host             # name or address without brackets; "" for unix
     cdef readonly int port
     cdef readonly str path             # of the unix socket; "" otherwise

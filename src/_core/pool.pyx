@@ -17,7 +17,7 @@ cdef class Idle(Timed):
 cdef class Pool:
     """A stack of idle connections, newest on top: the warmest is used, the oldest is let go.
 
-    scheme: "http", "https", "unix", or of connections passed on whole "tcp", "tls"; host: name or address without
+    scheme: "http", "https", "unix", or of what is passed on whole "tcp", "tls", "udp"; host: name or address without
     brackets; port: 1..65535, 0 for unix; path: of the unix socket; ssl: an `ssl.SSLContext` for https and tls;
     server_name: SNI and the name verified.
     max_idle: connections kept (0 keeps none); the timeouts are seconds, 0 for none.
@@ -28,8 +28,8 @@ cdef class Pool:
     def __init__(self, *, str scheme not None, str host="", int port=0, str path="", object ssl=None,
                  str server_name="", int max_idle=200, double idle_timeout=90.0, double dial_timeout=30.0,
                  double header_timeout=0.0, int most_pending=0):
-        if scheme not in ("http", "https", "unix", "tcp", "tls"):
-            raise ValueError(f'scheme "{scheme}" is not http, https, unix, tcp or tls')
+        if scheme not in ("http", "https", "unix", "tcp", "tls", "udp"):
+            raise ValueError(f'scheme "{scheme}" is not http, https, unix, tcp, tls or udp')
         if scheme == "unix" and not path:
             raise ValueError("a unix pool needs the path of its socket")
         if scheme != "unix" and not (host and 0 < port < 65536):

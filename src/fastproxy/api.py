@@ -17,6 +17,8 @@ from .build.runtime import (
     TCP_MIDDLEWARES,
     TCP_ROUTERS,
     TCP_SERVICES,
+    UDP_ROUTERS,
+    UDP_SERVICES,
     Record,
     Runtime,
     server_status,
@@ -125,7 +127,7 @@ def _overview(rest: Sequence[str], query: Query, view: View) -> Told:
         {
             "http": _totals_of(view, ROUTERS, SERVICES, MIDDLEWARES),
             "tcp": _totals_of(view, TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES),
-            "udp": {name: nothing for name in ("routers", "services")},
+            "udp": _totals_of(view, UDP_ROUTERS, UDP_SERVICES),
             "certificates": nothing,
             "features": {"tracing": "", "metrics": "", "accessLog": view.static.access_log is not None},
             "providers": ["File"] if view.static.providers.file is not None else [],
@@ -155,6 +157,8 @@ def _raw(rest: Sequence[str], query: Query, view: View) -> Told:
         ("tcpRouters", TCP_ROUTERS, _shown_router),
         ("tcpMiddlewares", TCP_MIDDLEWARES, _shown_middleware),
         ("tcpServices", TCP_SERVICES, _shown_stream_service),
+        ("udpRouters", UDP_ROUTERS, _shown_udp_router),
+        ("udpServices", UDP_SERVICES, _shown_udp_service),
     ):
         objects = {record.name: show(record) for record in view.runtime.records(kind)}
         if objects:
@@ -252,6 +256,29 @@ def _shown_stream_service(record: Record) -> Shown:
     if balancer and balancer.servers and record.status != "disabled":
         body["serverStatus"] = {server.address: "UP" for server in balancer.servers}
     return body
+
+
+def _shown_udp_router(record: Record) -> Shown:
+    """Return a UDP router as `rawdata` has it."""
+    body = {**_configured(record), **_status(record)}
+    if record.configured is not None:
+        body["service"] = _bare(record.configured.service, record.provider)
+    return {**body, "using": record.using} if record.using else body
+
+
+def _shown_udp_service(record: Record) -> Shown:
+    """Return a UDP service as `rawdata` has it."""
+    return {**_configured(record), **_status(record), **_used_by(record)}
+
+
+def _named_udp_router(record: Record) -> Shown:
+    return {**_shown_udp_router(record), "name": record.name, "provider": record.provider}
+
+
+def _named_udp_service(record: Record) -> Shown:
+    body = {**_shown_udp_service(record), "name": record.name, "provider": record.provider}
+    kind = _service_type(record)
+    return {**body, "type": kind} if kind else body
 
 
 def _shown_middleware(record: Record) -> Shown:
@@ -372,8 +399,18 @@ LISTINGS = {
     "tcp/middlewares": Listing(
         TCP_MIDDLEWARES, "middleware", _named_middleware, {**_EVERY, "type": _middleware_type}
     ),
-    "udp/routers": Listing("", "router", _named_router, {}),
-    "udp/services": Listing("", "service", _named_service, {}),
+    "udp/routers": Listing(
+        UDP_ROUTERS,
+        "router",
+        _named_udp_router,
+        {each: _OF_ROUTERS[each] for each in ("provider", "status", "service", "entryPoints")},
+    ),
+    "udp/services": Listing(
+        UDP_SERVICES,
+        "service",
+        _named_udp_service,
+        {**_EVERY, "type": _service_type, "servers": _server_count},
+    ),
 }
 
 
@@ -381,8 +418,7 @@ def _list(listing: Listing) -> Endpoint:
     """Return the endpoint of a list: filtered, sorted, and one page of it."""
 
     def endpoint(rest: Sequence[str], query: Query, view: View) -> Told:
-        every = view.runtime.records(listing.kind) if listing.kind else ()
-        wanted = [record for record in every if _is_wanted(record, query)]
+        wanted = [record for record in view.runtime.records(listing.kind) if _is_wanted(record, query)]
         key = listing.sort_by.get(_first(query, "sortBy"), lambda record: "")
         wanted.sort(key=lambda record: (key(record), record.name))
         if _first(query, "direction") not in ("", "asc"):
@@ -397,7 +433,7 @@ def _one(listing: Listing) -> Endpoint:
     """Return the endpoint of one object of a list."""
 
     def endpoint(rest: Sequence[str], query: Query, view: View) -> Told:
-        record = view.runtime.record(listing.kind, rest[0]) if listing.kind else None
+        record = view.runtime.record(listing.kind, rest[0])
         if record is None:
             raise Refused(404, f"{listing.noun} not found: {rest[0]}")
         return Told(listing.show(record))
@@ -414,15 +450,15 @@ def _is_wanted(record: Record, query: Query) -> bool:
     status, search = _first(query, "status"), _first(query, "search").lower()
     if status and record.status != status.lower():
         return False
-    router = record.configured if record.kind in (ROUTERS, TCP_ROUTERS) else None
-    if search not in record.name.lower() and not (router and search in router.rule.lower()):
+    router = record.configured if record.kind in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS) else None
+    if search not in record.name.lower() and not (router and search in getattr(router, "rule", "").lower()):
         return False
-    if record.kind not in (ROUTERS, TCP_ROUTERS):
+    if record.kind not in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS):
         return True
     service, middleware = _first(query, "serviceName"), _first(query, "middlewareName")
     if service and not (router and _is_named(router.service, service)):
         return False
-    return not middleware or bool(router and any(_is_named(each, middleware) for each in router.middlewares))
+    return not middleware or any(_is_named(each, middleware) for each in getattr(router, "middlewares", ()))
 
 
 def _is_named(qualified: str, name: str) -> bool:

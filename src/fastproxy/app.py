@@ -21,7 +21,7 @@ from .config.values import SECOND
 from .conflicts import Conflicts
 from .errors import ConfigError, Problem, errors_of
 from .internals import Internals
-from .listeners import COUNTERS, COUNTERS_SIZE, AccessLog, Listener, access_log_of, listeners_of, reopen
+from .listeners import COUNTERS, COUNTERS_SIZE, AccessLog, AnyListener, access_log_of, listeners_of, reopen
 from .observe import unrouted
 from .providers.file import FileProvider
 from .selfsigned import Fallback
@@ -66,7 +66,7 @@ class Proxy:
         self._sockets: Listeners = {}
         self._block = bytearray(COUNTERS_SIZE)
         self._switcher: Switcher | None = None
-        self._listeners: dict[str, Listener] = {}
+        self._listeners: dict[str, AnyListener] = {}
         self._access_log: AccessLog | None = None
         self._following: asyncio.Task[None] | None = None
         self._internals: Internals | None = None

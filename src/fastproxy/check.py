@@ -20,8 +20,10 @@ from .errors import Problem
 from .rules.compile import compile_rule
 from .rules.syntax import HTTP, TCP, Language, RuleError
 
+_PROTOCOLS = {"http": "", "tcp": "TCP ", "udp": "UDP "}
+
 SECTIONS = {
-    kind: f"{'TCP ' if kind.startswith('tcp.') else ''}{kind.partition('.')[2].removesuffix('s')}"
+    kind: f"{_PROTOCOLS[kind.partition('.')[0]]}{kind.partition('.')[2].removesuffix('s')}"
     for kind in KINDS
     if not kind.startswith("tls.")
 }
@@ -50,6 +52,9 @@ REFERENCES = (
     Reference("tcp.routers", ("service",), "TCP service"),
     Reference("tcp.services", ("loadBalancer", "serversTransport"), "TCP serversTransport"),
     Reference("tcp.services", ("weighted", "services", "name"), "TCP service"),
+    Reference("udp.routers", ("entryPoints",), "UDP entry point"),
+    Reference("udp.routers", ("service",), "UDP service"),
+    Reference("udp.services", ("weighted", "services", "name"), "UDP service"),
 )
 
 
@@ -64,6 +69,7 @@ class Nest(NamedTuple):
 NESTS = (
     Nest("http.middlewares", ("chain", "middlewares"), "chain"),
     Nest("tcp.services", ("weighted", "services", "name"), "service"),
+    Nest("udp.services", ("weighted", "services", "name"), "service"),
 )
 
 STATIC_ROOTS = plan_of(StaticConfiguration).names()
@@ -89,7 +95,7 @@ class Names(NamedTuple):
         if kind not in self.by_kind or not reference:
             return ""
         name, at, provider = reference.rpartition("@")
-        if not at or kind in ("entry point", "plugin"):
+        if not at or kind in ("entry point", "UDP entry point", "plugin"):
             name, provider = reference, self.provider
         if provider == internal.PROVIDER:
             return self._internal(kind, name)
@@ -299,6 +305,8 @@ class Scope(NamedTuple):
     internal_services: tuple[str, ...] | None = None
     """Those that are switched on; None: it cannot be said."""
 
+    udp_entry_points: tuple[str, ...] = ()
+
 
 def check_documents(
     files: Iterable[tuple[str, bytes]], scope: Scope | None = None, provider: str = "file"
@@ -319,6 +327,7 @@ def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) 
     }
     if scope is not None:
         by_kind |= {"entry point": set(scope.entry_points), "plugin": set(scope.plugins)}
+        by_kind["UDP entry point"] = set(scope.udp_entry_points)
     return Names(provider, by_kind, scope.internal_services if scope is not None else None)
 
 
@@ -403,10 +412,11 @@ def _static_references(source: str, names: Names) -> Iterator[Problem]:
 def _scope(made: StaticConfiguration) -> Scope:
     provider = made.providers.file
     return Scope(
-        tuple(made.entry_points),
+        tuple(name for name, point in made.entry_points.items() if not point.is_udp),
         (*made.core.plugins, *installed_plugins()),
         tuple(dynamic_files(provider) if provider else ()),
         internal.services_of(made),
+        made.udp_entry_points(),
     )
 
 
@@ -415,10 +425,12 @@ def _scope_of_raw(raw: Any) -> Scope:
     points, plugins = (_at(raw, *path)[1] for path in (("entryPoints",), ("core", "plugins")))
     named = (text_of(_at(raw, "providers", "file", name)[1]) or "" for name in ("filename", "directory"))
     provider = FileProvider(filename=next(named), directory=next(named))
+    names = tuple(points) if isinstance(points, dict) else ()  # of either kind: which is which is not known
     return Scope(
-        tuple(points) if isinstance(points, dict) else (),
+        names,
         (*(plugins if isinstance(plugins, dict) else ()), *installed_plugins()),
         tuple(dynamic_files(provider)),
+        udp_entry_points=names,
     )
 
 

@@ -235,7 +235,7 @@ def _entry_points(
     question: Question, wanted: Wanted, static: StaticConfiguration
 ) -> tuple[tuple[str, ...], str]:
     """Return the entry points by which the request may come in, and why these."""
-    points = static.entry_points
+    points = {name: point for name, point in static.entry_points.items() if not point.is_udp}
     if question.entry_point:
         if question.entry_point not in points:
             known = ", ".join(sorted(points))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ._core.arrival import Arrival
+from ._core.datagram import Sessions
 from ._core.downstream import EntryPoint
 from ._core.journal import Journal
 from ._core.netset import NetSet
@@ -212,6 +213,71 @@ class Listener:
         self.entry.abort()
 
 
+class DatagramListener:
+    """One UDP entry point and the sockets that it takes datagrams from."""
+
+    def __init__(self, entry: Sessions, life_cycle: LifeCycle, sockets: Iterable[socket.socket]) -> None:
+        self.entry = entry
+        self.life_cycle = life_cycle
+        self._sockets = {id(bound): (bound, bound.dup()) for bound in sockets}
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    async def start(self) -> None:
+        """Take datagrams from now on. OSError if that cannot be."""
+        for _, copy in self._sockets.values():
+            self.entry.listen(copy)
+
+    def follow(self) -> None:
+        """Do nothing: there are no first bytes to look at."""
+
+    def borrow(self, bound: socket.socket) -> None:
+        """Take datagrams from a further socket too."""
+        self._sockets[id(bound)] = (bound, bound.dup())
+        self.entry.listen(self._sockets[id(bound)][1])
+
+    def give_back(self, bound: socket.socket) -> None:
+        """Take no more from a socket that was borrowed; sessions that came by it can answer still."""
+        self.entry.leave(self._sockets[id(bound)][1])
+
+    def stop_accepting(self) -> None:
+        """Open no more sessions; those that are there go on."""
+        self.entry.drain()
+
+    async def drain(
+        self, told: Callable[[str], None], *, grace: float | None = None, handed_over: bool = False
+    ) -> int:
+        """Stop as `transport.lifeCycle` says, and as `Listener.drain`. Returns how many sessions were cut.
+
+        handed_over: the datagrams of all sessions go to somebody else from now on; answers are passed on.
+        """
+        if grace is None:
+            if self.life_cycle.request_accept_grace_timeout > 0 and not handed_over:
+                await asyncio.sleep(self.life_cycle.request_accept_grace_timeout / SECOND)
+            grace = max(self.life_cycle.grace_time_out, 0) / SECOND
+        self.stop_accepting()
+        if handed_over:
+            for _, copy in self._sockets.values():
+                self.entry.leave(copy)
+        told(self.name)
+        left: int = await self.entry.wait_drained(grace)
+        self.abort()
+        return left
+
+    def abort(self) -> None:
+        """End every session now."""
+        self.entry.drain()
+        self.entry.abort()
+        for _, copy in self._sockets.values():
+            copy.close()
+        self._sockets.clear()
+
+
+AnyListener = Listener | DatagramListener
+
+
 class _Acceptor:
     """One socket. Accepting begins again when the loop gives it up.
 
@@ -374,7 +440,7 @@ def in_flight_of(memory: Any, cells: int, workers: int, worker: int) -> InFlight
     return InFlight(memory, cells, workers, worker)
 
 
-def limit_descriptors(listeners: Iterable[Listener], most: int) -> int:
+def limit_descriptors(listeners: Iterable[AnyListener], most: int) -> int:
     """Let connections have no more descriptors than are left of the `most` that this process may open.
 
     An eighth of them, from 8 to 1024, is for servers only. Returns how many clients may have.
@@ -400,7 +466,7 @@ def listeners_of(
     in_flight: InFlight | None = None,
     on_unrouted: Callable[..., None] | None = None,
     access_log: AccessLog | None = None,
-) -> dict[str, Listener]:
+) -> dict[str, AnyListener]:
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
     sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
@@ -417,9 +483,10 @@ def listeners_of(
         for entry in entries:
             here, in_all = limits.connections_per_entry_point, limits.connections
             entry.limit(counts, CONNECTIONS + 1 + entry.index, CONNECTIONS, here, in_all)
-    for entry in entries:
-        entry.stand_beside(entries)
-        entry.on_unrouted = on_unrouted
+    doors = [entry for entry in entries if isinstance(entry, EntryPoint)]
+    for door in doors:
+        door.stand_beside(doors)
+        door.on_unrouted = on_unrouted
     return made
 
 
@@ -429,15 +496,29 @@ def _listeners(
     switch: Switch,
     tally: Tally,
     access_log: AccessLog | None,
-) -> dict[str, Listener]:
-    return {
-        name: Listener(
-            _entry_point(static, name, index, switch, tally, access_log),
-            static.entry_points[name].transport.life_cycle,
-            sockets[name],
-        )
-        for index, name in enumerate(sorted(static.entry_points))
-    }
+) -> dict[str, AnyListener]:
+    made: dict[str, AnyListener] = {}
+    for index, name in enumerate(sorted(static.entry_points)):
+        life_cycle = static.entry_points[name].transport.life_cycle
+        if static.entry_points[name].is_udp:
+            sessions = _sessions(static, name, index, switch, tally)
+            made[name] = DatagramListener(sessions, life_cycle, sockets[name])
+        else:
+            entry = _entry_point(static, name, index, switch, tally, access_log)
+            made[name] = Listener(entry, life_cycle, sockets[name])
+    return made
+
+
+def _sessions(static: StaticConfiguration, name: str, index: int, switch: Switch, tally: Tally) -> Sessions:
+    return Sessions(
+        asyncio.get_running_loop(),
+        switch,
+        index,
+        name,
+        timeout=_seconds(static.entry_points[name].udp.timeout),
+        tally=tally,
+        log=logging.getLogger("fastproxy.connections"),
+    )
 
 
 def _entry_point(

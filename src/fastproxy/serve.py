@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from .config.dynamic import Configuration
 from .config.http import HttpConfiguration, HttpRouter, HttpService, LoadBalancer, Server
 from .config.static import Core, EntryPoint, Log, LogLevel, StaticConfiguration
-from .config.values import listen_address, server_url
+from .config.values import listen_address, server_url, split_address
 
 PROVIDER = "serve"
 """What the names of the one router and the one service end in: `all@serve`, `servers@serve`."""
@@ -13,7 +13,10 @@ PROVIDER = "serve"
 
 def address_of(text: str) -> str:
     """Read where to listen: `:8080`, `8080`, `127.0.0.1:8080`. ValueError if it is no address."""
-    return listen_address(f":{text}" if text.isascii() and text.isdigit() else text)
+    address = listen_address(f":{text}" if text.isascii() and text.isdigit() else text)
+    if split_address(address).protocol == "udp":
+        raise ValueError(f'"{text}" is an address for UDP; servers here speak HTTP')
+    return address
 
 
 def server_of(text: str) -> str:

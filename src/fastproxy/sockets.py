@@ -1,4 +1,5 @@
-"""Listening sockets: one for each entry point and worker, made by the supervisor and kept for its whole life.
+"""Listening sockets, and those for datagrams: one for each entry point and worker, made by the supervisor and
+kept for its whole life.
 
 All sockets of one address have SO_REUSEPORT, so the kernel spreads new connections over the workers. A socket
 stays open when its worker dies, and somebody else accepts on it: closing one loses what waits in its backlog.
@@ -38,9 +39,9 @@ class Bound(list[socket.socket]):
     def grow(self, slots: int) -> None:
         """Listen for that many slots. OSError."""
         while not self.is_one and len(self) < slots:
-            made = _bound(self[0].family, self[0].getsockname())
+            made = _bound(self[0].family, self[0].type, self[0].getsockname())
             try:
-                made.listen(BACKLOG)
+                _listen(made)
             except BaseException:
                 made.close()
                 raise
@@ -50,7 +51,7 @@ class Bound(list[socket.socket]):
         """Let the kernel refuse who connects to this slot's socket from now on."""
         if self.is_one:
             return  # other slots accept on it, and who gave it has it still
-        if not self.is_kept:
+        if not self.is_kept and self[slot].type == socket.SOCK_STREAM:
             with contextlib.suppress(OSError):
                 self[slot].shutdown(socket.SHUT_RDWR)
         self[slot].close()
@@ -105,6 +106,8 @@ def shown_address(listener: socket.socket) -> str:
 def listens_for(listener: socket.socket, point: EntryPoint) -> bool:
     """Say whether a socket listens where an entry point asks for: port 0 is any port, no host any family."""
     host, port = point.location.host, point.location.port
+    if listener.type != _type_of(point):
+        return False
     try:
         wanted = {_resolved(host, port)[1][0]} if host else {"::", "0.0.0.0"}
     except OSError:
@@ -129,12 +132,12 @@ def _bind(name: str, point: EntryPoint, slots: int, into: Bound) -> None:
             return
         family, address = _resolved(point.location.host, point.location.port)
         if address[1] and not point.reuse_port:
-            _refuse_company(family, address)
+            _refuse_company(family, _type_of(point), address)
         for _ in range(slots):
-            into.append(_bound(family, address))
+            into.append(_bound(family, _type_of(point), address))
             address = into[0].getsockname()  # port 0 is chosen once, by the first
         for each in into:
-            each.listen(BACKLOG)
+            _listen(each)
     except OSError as error:
         where = f"entryPoints.{name}.address: cannot listen on {point.address}"
         raise BindError(f"{where}: {_reason(error)}") from None
@@ -159,15 +162,24 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _refuse_company(family: socket.AddressFamily, address: tuple) -> None:
+def _type_of(point: EntryPoint) -> socket.SocketKind:
+    return socket.SOCK_DGRAM if point.is_udp else socket.SOCK_STREAM
+
+
+def _listen(bound: socket.socket) -> None:
+    if bound.type == socket.SOCK_STREAM:
+        bound.listen(BACKLOG)
+
+
+def _refuse_company(family: socket.AddressFamily, kind: socket.SocketKind, address: tuple) -> None:
     """Raise OSError if anybody listens there, even a second fastproxy, which SO_REUSEPORT would let in."""
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(family, kind) as probe:
         _prepare(probe)
         probe.bind(address)
 
 
-def _bound(family: socket.AddressFamily, address: tuple) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+def _bound(family: socket.AddressFamily, kind: socket.SocketKind, address: tuple) -> socket.socket:
+    made = socket.socket(family, kind)
     try:
         _prepare(made)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -180,7 +192,8 @@ def _bound(family: socket.AddressFamily, address: tuple) -> socket.socket:
 
 
 def _prepare(made: socket.socket) -> None:
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if made.type == socket.SOCK_STREAM:  # for datagrams it would let everybody in
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if made.family == socket.AF_INET6:
         # The system's default differs from machine to machine; [::] takes IPv4 too, as in Go.
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

@@ -22,7 +22,7 @@ from .config.static import StaticConfiguration
 from .listeners import (
     COUNTERS,
     AccessLog,
-    Listener,
+    AnyListener,
     access_log_of,
     in_flight_of,
     limit_descriptors,
@@ -94,7 +94,7 @@ class Worker:
         self._switcher: Switcher
         self._static: StaticConfiguration
         self._access_log: AccessLog | None = None
-        self._listeners: dict[str, Listener] = {}
+        self._listeners: dict[str, AnyListener] = {}
         self._sockets: list[socket.socket] = []
         self._borrowed: dict[int, dict[str, socket.socket]] = {}
         self._warned: dict[tuple[str, str], tuple[str, ...]] = {}

@@ -15,6 +15,7 @@ STATIC = StaticConfiguration(
     entry_points={
         "web": EntryPoint(address=":80"),
         "admin": EntryPoint(address="127.0.0.1:81", as_default=True),
+        "dns": EntryPoint(address=":53/udp"),
     },
     providers=Providers(file=FileProvider(filename="dynamic.yml")),
     api=API(insecure=True),
@@ -114,6 +115,16 @@ tcp:
     close:
       dialTimeout: 1s
       tls: {serverName: db.test}
+udp:
+  routers:
+    dns: {service: both}
+    late: {service: one, entryPoints: [dns, nowhere]}
+    lost: {service: nobody}
+  services:
+    both:
+      weighted: {services: [{name: one, weight: 2}]}
+    one:
+      loadBalancer: {servers: [{address: "10.0.0.8:53"}]}
 tls:
   options: {strict: {minVersion: VersionTLS13}}
   stores: {default: {}}

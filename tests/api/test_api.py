@@ -64,7 +64,10 @@ def test_overview(ask):
             "services": {"total": 4, "warnings": 0, "errors": 1},
             "middlewares": {"total": 1, "warnings": 0, "errors": 0},
         },
-        "udp": {"routers": NOTHING, "services": NOTHING},
+        "udp": {
+            "routers": {"total": 3, "warnings": 2, "errors": 1},
+            "services": {"total": 2, "warnings": 0, "errors": 0},
+        },
         "certificates": NOTHING,
         "features": {"tracing": "", "metrics": "", "accessLog": False},
         "providers": ["File"],
@@ -76,6 +79,7 @@ def test_entry_points(ask):
     assert (status, headers) == (200, dict([JSON, ("X-Next-Page", "1")]))
     assert [(each["name"], each["address"]) for each in body] == [
         ("admin", "127.0.0.1:81"),
+        ("dns", ":53/udp"),
         ("traefik", ":8080"),
         ("web", ":80"),
     ]
@@ -94,6 +98,7 @@ def test_one_entry_point(ask):
         },
         "forwardedHeaders": {},
         "observability": {"accessLogs": True},
+        "udp": {"timeout": "3s"},
     }
 
 
@@ -351,6 +356,46 @@ TCP = {
 }
 
 
+TCP |= {
+    ("udpRouters", "udp/routers", "dns@file"): (
+        "",
+        {
+            "entryPoints": ["dns"],
+            "service": "both",
+            "status": "warning",
+            "error": ['entryPoint "dns" is served by router late@file: of several the last by name'],
+            "using": ["dns"],
+        },
+    ),
+    ("udpRouters", "udp/routers", "late@file"): (
+        "",
+        {
+            "entryPoints": ["dns", "nowhere"],
+            "service": "one",
+            "status": "warning",
+            "error": ['entryPoint "nowhere" doesn\'t exist'],
+            "using": ["dns"],
+        },
+    ),
+    ("udpServices", "udp/services", "both@file"): (
+        "weighted",
+        {
+            "weighted": {"services": [{"name": "one@file", "weight": 2}]},
+            "status": "enabled",
+            "usedBy": ["dns@file"],
+        },
+    ),
+    ("udpServices", "udp/services", "one@file"): (
+        "loadbalancer",
+        {
+            "loadBalancer": {"servers": [{"address": "10.0.0.8:53"}]},
+            "status": "enabled",
+            "usedBy": ["both@file", "late@file"],
+        },
+    ),
+}
+
+
 @pytest.mark.parametrize(("table", "path", "name"), TCP)
 def test_tcp(ask, table, path, name):
     kind, body = TCP[table, path, name]
@@ -371,6 +416,9 @@ def test_tcp(ask, table, path, name):
         ("tcp/services?sortBy=servers", "both@file broken@file spare@file pg@file"),
         ("tcp/services?status=disabled", "broken@file"),
         ("tcp/middlewares?sortBy=type", "office@file"),
+        ("udp/routers?sortBy=service", "dns@file lost@file late@file"),
+        ("udp/routers?serviceName=one", "late@file"),
+        ("udp/services?sortBy=servers&direction=desc", "one@file both@file"),
     ],
 )
 def test_lists_of_tcp(ask, query, found):
@@ -409,7 +457,7 @@ def test_support_dump(ask):
     assert files["version.json"] == ask("/api/version")[2]
     assert files["runtime-config.json"] == ask("/api/rawdata")[2]
     static = files["static-config.json"]
-    assert static["entryPoints"].keys() == {"web", "admin", "traefik"}
+    assert static["entryPoints"].keys() == {"web", "admin", "dns", "traefik"}
     assert static["entryPoints"]["web"]["address"] == "xxxx"
     assert static["providers"]["file"]["filename"] == "xxxx"
     assert static["log"]["level"] == "INFO"
@@ -420,6 +468,7 @@ def test_raw_data_leaves_out_what_there_is_none_of(ask):
     assert set(ask("/api/rawdata")[2]) == {
         *("routers", "services", "middlewares"),
         *("tcpRouters", "tcpServices", "tcpMiddlewares"),
+        *("udpRouters", "udpServices"),
     }
     empty = view(Runtime(STATIC.entry_points))
     assert answer("GET", "/api/rawdata", "", empty).body == b"{}\n"
@@ -537,11 +586,6 @@ def test_pages_that_are_none(ask, path, query, message):
     status, headers, body = ask(f"/api/{path}?{query}")
     assert (status, body) == (400, {"message": message})
     assert headers == {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-
-
-@pytest.mark.parametrize("path", ["udp/routers", "udp/services"])
-def test_there_is_nothing_of_udp(ask, path):
-    assert ask(f"/api/{path}") == (200, dict([JSON, ("X-Next-Page", "1")]), [])
 
 
 # --- what is not there --------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_a_configuration_with_mistakes_is_told_whole_and_not_started(daemon, tmp
         (["check", "--format=xml"], 2, "'xml' is not one of 'text', 'json'"),
         (["serve"], 2, "Missing argument 'ADDRESS'"),
         (["serve", ":80"], 2, "Missing argument 'SERVERS...'"),
-        (["serve", ":80/udp", "3000"], 2, "UDP entry points are not supported yet"),
+        (["serve", ":80/udp", "3000"], 2, "servers here speak HTTP"),
         (["serve", ":8080", "ftp://x"], 2, "a server is http, https or unix"),
         (["serve", ":8080", "3000", "--workers=none"], 2, '"none" is not a number of workers'),
         (["help", "nothing"], 2, 'no help about "nothing"'),

@@ -493,13 +493,6 @@ def test_names_with_an_at_are_references():
     assert list(configuration.broken["http.middlewares"]) == ["a@file"]
 
 
-@pytest.mark.parametrize("section", ["udp", "UDP"])
-def test_other_protocols_are_told_and_the_rest_lives(section):
-    configuration, told = read(f"http:\n{GOOD}{section}: {{routers: {{}}}}\n")
-    assert list(configuration.http.services) == ["good"]
-    assert told == [f"d.yml:4:1: {section.lower()}: not supported yet"]
-
-
 # --- what is told and taken ---------------------------------------------------------------------------------
 
 

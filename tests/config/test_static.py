@@ -166,8 +166,22 @@ def test_default_entry_points(text, names):
             's.yml:1:49: entryPoints.b.address: ":80/tcp" is the address of a already',
         ),
         (
-            "entryPoints: {web: {address: ':53/UDP'}}",
-            's.yml:1:30: entryPoints.web.address: ":53/UDP": UDP entry points are not supported yet',
+            "entryPoints: {dns: {address: ':53/UDP', udp: {timeout: 0}}}",
+            "s.yml:1:56: entryPoints.dns.udp.timeout: it is not above 0; without an end, sessions would "
+            "gather",
+        ),
+        (
+            "entryPoints: {traefik: {address: ':53/udp'}}\nping: {entryPoint: traefik}",
+            's.yml:2:20: ping.entryPoint: "traefik" is an entry point for UDP; ping answers HTTP',
+        ),
+        (
+            "entryPoints: {a: {address: ':53/udp'}, b: {address: ':53/UDP'}}",
+            's.yml:1:53: entryPoints.b.address: ":53/UDP" is the address of a already',
+        ),
+        (
+            "entryPoints: {a: {address: ':53/sctp'}}",
+            's.yml:1:28: entryPoints.a.address: ":53/sctp" ends in /sctp; the protocol of an address is '
+            "/tcp or /udp",
         ),
         (
             "entryPoints:\n  web:\n    address: ':80'\n    http:\n      tls: {certResolver: le}",

@@ -210,8 +210,8 @@ def test_refused_addresses(text, message):
     assert refusal(split_address, text) == message
 
 
-def test_udp_is_not_supported_yet():
-    assert refusal(listen_address, ":53/udp") == '":53/udp": UDP entry points are not supported yet'
+def test_an_address_to_listen_on_stays_as_it_is():
+    assert listen_address("[::1]:53/UDP") == "[::1]:53/UDP"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from .changes import Changes
 from .doormen import Accepted, Claim, Closed, Doorman, doormen_of
 from .estate import Estate
 from .middlewares import steps_of
-from .routers import Places, claim_of, route_of, tables_of, warnings_of
+from .routers import Places, claim_of, conflicts_of, route_of, tables_of, warnings_of
 from .runtime import (
     CERTIFICATES,
     KINDS,
@@ -39,6 +39,8 @@ from .runtime import (
     TCP_SERVICES,
     TCP_TRANSPORTS,
     TRANSPORTS,
+    UDP_ROUTERS,
+    UDP_SERVICES,
     USERS,
     Broken,
     Runtime,
@@ -55,6 +57,7 @@ from .tcp import (
     weighted_of,
 )
 from .transports import Transport, transport_of
+from .udp import datagram_balancer_of, flow_of, flows_of, passed_over
 from .work import Work
 
 log = logging.getLogger(__name__)
@@ -87,7 +90,7 @@ class State:
         self.secret = secret
         self.plugins = plugins
         self.estate = estate
-        self.runtime = Runtime(places.entry_points)
+        self.runtime = Runtime((*places.entry_points, *places.udp_entry_points))
         self.built: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         """Kind -> name -> what it became: transports, steps, services, routes."""
 
@@ -103,7 +106,9 @@ class State:
         """Of every HTTP router with `tls`, also of those that are disabled."""
 
         self.shelf = Shelf()
-        self.doormen: tuple[Doorman | None, ...] = (None,) * len(places.entry_points)
+        self.doormen: tuple[Doorman | None, ...] = (None,) * places.size
+        self.flows: tuple[Balancer | None, ...] = ()
+        """The service of each UDP entry point, by its number."""
 
 
 class Overlay(Generic[Value]):
@@ -161,6 +166,7 @@ class Draft:
         self.claims = Overlay(state.claims)
         self.shelf = state.shelf
         self.doormen = state.doormen
+        self.flows = state.flows
         self.affected = self._affected()
         self._failed: list[Failure] = []
         self._begun: set[tuple[str, str]] = set()
@@ -192,6 +198,8 @@ class Draft:
         for kind in ROUTES:
             old, new = self.built[kind].old(), self.built[kind].changes.values()
             self.tables[kind] = yield from tables_of(self.state.tables[kind], old, new)
+        if self.affected[UDP_ROUTERS]:
+            self._make_flows()
         yield from self._build_doormen()
 
     def _build_doormen(self) -> Work[None]:
@@ -209,7 +217,7 @@ class Draft:
             yield None
             places = self.state.places
             self.doormen = doormen_of(
-                len(places.entry_points),
+                places.size,
                 places.secure,
                 claims.values(),
                 terms,
@@ -286,8 +294,8 @@ class Draft:
             return (yield from self._service(name, configured))
         if kind == TCP_TRANSPORTS:
             return (yield from stream_transport_of(configured, self.state.estate.contexts))
-        if kind == TCP_SERVICES:
-            return (yield from self._stream_service(name, configured))
+        if kind in (TCP_SERVICES, UDP_SERVICES):
+            return (yield from self._stream_service(kind, name, configured))
         return self._decided(kind, name, configured)
 
     def _decided(self, kind: str, name: str, configured: Any) -> Any:
@@ -296,6 +304,8 @@ class Draft:
             return self._steps(name, configured)
         if kind == TCP_MIDDLEWARES:
             return stream_steps_of(name, configured)
+        if kind == UDP_ROUTERS:
+            return flow_of(configured, self.state.places, self._used(UDP_SERVICES, configured.service))
         return self._route(kind, name, configured)
 
     def _service(self, name: str, configured: Any) -> Work[Service]:
@@ -303,9 +313,11 @@ class Draft:
         transport = self._used(TRANSPORTS, wanted or DEFAULT_TRANSPORT)
         return (yield from service_of(name, configured, transport, self.state.estate))
 
-    def _stream_service(self, name: str, configured: Any) -> Work[Turns]:
-        """Build a TCP service: the members of a weighted one first."""
-        old = self.state.built[TCP_SERVICES].get(name)
+    def _stream_service(self, kind: str, name: str, configured: Any) -> Work[Turns]:
+        """Build a TCP or UDP service: the members of a weighted one first."""
+        old = self.state.built[kind].get(name)
+        if configured.load_balancer is not None and kind == UDP_SERVICES:
+            return datagram_balancer_of(name, configured.load_balancer, old)
         if configured.load_balancer is not None:
             transport = self._used(TCP_TRANSPORTS, configured.load_balancer.servers_transport)
             contexts = self.state.estate.contexts
@@ -313,13 +325,13 @@ class Draft:
         with self._below(name):
             for each in configured.weighted.services:
                 self._refuse_loop("service", each.name)
-                if each.name in self.affected[TCP_SERVICES]:
-                    yield from self._build(TCP_SERVICES, each.name)
-        return weighted_of(name, configured.weighted, lambda each: self._used(TCP_SERVICES, each), old)
+                if each.name in self.affected[kind]:
+                    yield from self._build(kind, each.name)
+        return weighted_of(name, configured.weighted, lambda each: self._used(kind, each), old)
 
     def _route(self, kind: str, name: str, configured: Any) -> Route:
         places = self.state.places
-        self.warnings[kind].put(name, warnings_of(configured, places) or None)
+        self.warnings[kind].put(name, self._warned(configured) or None)
         services = SERVICES if kind == ROUTERS else TCP_SERVICES
         needs: dict[str, Any] = {
             "old": self.state.built[kind].get(name),
@@ -330,12 +342,31 @@ class Draft:
             return stream_route_of(name, configured, places, **needs)
         return route_of(name, configured, places, **needs, terms=lambda: self._terms(configured.tls.options))
 
+    def _warned(self, configured: Any) -> tuple[str, ...]:
+        """Return what is wrong about a router that may serve all the same."""
+        unknown = warnings_of(configured.entry_points, self.state.places.entry_points)
+        return (*unknown, *conflicts_of(configured))
+
     def _terms(self, name: str) -> str:
         """Return the name of TLS options that can be had."""
         terms: Terms = self._used(OPTIONS, name)
         if terms.fault:
             raise Broken(f'TLS options "{name}": {terms.fault}')
         return terms.name
+
+    def _make_flows(self) -> None:
+        """Choose the router of each UDP entry point, and say of the others why it is not them."""
+        built, configured, places = self.built[UDP_ROUTERS], self.configured[UDP_ROUTERS], self.state.places
+        flows = built.all()
+        self.flows = flows_of(flows, places)
+        told: dict[str, list[str]] = {}
+        for name, each in configured.all().items():
+            if not isinstance(each, str):
+                told[name] = [*warnings_of(each.entry_points, places.udp_entry_points)]
+        for name, warning in passed_over(flows):
+            told[name].append(warning)
+        for name in {**self.warnings[UDP_ROUTERS].all(), **told}:
+            self.warnings[UDP_ROUTERS].put(name, tuple(told.get(name, ())) or None)
 
     def _pipeline(self, kind: str, names: tuple[str, ...]) -> Pipeline:
         middlewares, made = STEPS[kind], self.pipelines[kind]
@@ -414,6 +445,7 @@ class Draft:
         self.state.tables = self.tables
         self.state.shelf = self.shelf
         self.state.doormen = self.doormen
+        self.state.flows = self.flows
 
     def _land_pipelines(self, kind: str) -> None:
         kept = self.state.pipelines[kind]
@@ -466,6 +498,8 @@ _CALLED: dict[str, str] = {
     OPTIONS: 'TLS options "{}"',
     CERTIFICATES: 'certificate "{}"',
     STORES: 'TLS store "{}"',
+    UDP_ROUTERS: 'UDP router "{}"',
+    UDP_SERVICES: 'the service "{}"',
 }
 
 _DEFAULT_TERMS = terms_of(DEFAULT, Options())

@@ -1,6 +1,6 @@
 """`routers`: rule, middlewares and service become a route, and routes the tables of the entry points."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from .._core.balance import Balancer
@@ -24,7 +24,9 @@ class Places(NamedTuple):
     """What the static configuration says about routers."""
 
     entry_points: dict[str, int]
-    """Name -> index of its table, in the order of the names."""
+    """Name -> index of its table, in the order of the names; those for UDP are counted, but not in it."""
+
+    udp_entry_points: dict[str, int]
 
     precedence: dict[str, int]
     """Provider -> place among the providers; who is not listed comes behind all of them."""
@@ -35,16 +37,23 @@ class Places(NamedTuple):
     logs_internals: bool = False
     """Whether the access log tells also of requests to `api@internal` and its kind."""
 
+    @property
+    def size(self) -> int:
+        """How many entry points there are, those for UDP too."""
+        return len(self.entry_points) + len(self.udp_entry_points)
+
     def count_of_tables(self, kind: str) -> int:
         """Return how many tables a kind of routers has: one for each entry point; those of HTTP two,
         those for plain connections first, then those for TLS."""
-        return len(self.entry_points) * (2 if kind == ROUTERS else 1)
+        return self.size * (2 if kind == ROUTERS else 1)
 
 
 def places_of(static: StaticConfiguration) -> Places:
     """Read from the static configuration what building routers needs."""
+    points = {name: at for at, name in enumerate(sorted(static.entry_points))}
     return Places(
-        entry_points={name: at for at, name in enumerate(sorted(static.entry_points))},
+        entry_points={name: at for name, at in points.items() if not static.entry_points[name].is_udp},
+        udp_entry_points={name: points[name] for name in static.udp_entry_points()},
         precedence={provider: at for at, provider in enumerate(static.providers.precedence)},
         secure=frozenset(
             at
@@ -116,23 +125,27 @@ def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
 def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
     """Return the indexes of a router's tables. Raises Broken when it has none."""
     points = places.entry_points
-    first = len(points) if isinstance(configured, HttpRouter) and configured.tls is not None else 0
+    first = places.size if isinstance(configured, HttpRouter) and configured.tls is not None else 0
     tables = {first + points[each] for each in configured.entry_points if each in points}
     if not tables:
         raise Broken("no valid entryPoint for this router")
     return tuple(sorted(tables))
 
 
-def warnings_of(configured: HttpRouter | TcpRouter, places: Places) -> tuple[str, ...]:
-    """Return what is wrong about a router that may serve all the same."""
-    unknown = tuple(
+def warnings_of(entry_points: Iterable[str], known: Mapping[str, int]) -> tuple[str, ...]:
+    """Return what is wrong about a router that may serve all the same. known: entry points of its kind."""
+    return tuple(
         f'entryPoint "{each}" doesn\'t exist'
-        for each in configured.entry_points
-        if each not in places.entry_points
+        for each in entry_points
+        if each not in known
     )
+
+
+def conflicts_of(configured: HttpRouter | TcpRouter) -> tuple[str, ...]:
+    """Return what is to be told of a router whose TLS options are not those that it asked for."""
     if isinstance(configured, HttpRouter) and configured.tls is not None and configured.tls.conflicting:
-        return (*unknown, WARNING)
-    return unknown
+        return (WARNING,)
+    return ()
 
 
 def claim_of(configured: HttpRouter, places: Places) -> Claim | None:

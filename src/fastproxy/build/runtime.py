@@ -27,12 +27,14 @@ TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES, TCP_TRANSPORTS = (
     "tcp.serversTransports",
 )
 
+UDP_ROUTERS, UDP_SERVICES = "udp.routers", "udp.services"
 OPTIONS, CERTIFICATES, STORES = "tls.options", "tls.certificates", "tls.stores"
 
 KINDS = (
     *(OPTIONS, CERTIFICATES, STORES),
     *(TRANSPORTS, MIDDLEWARES, SERVICES, ROUTERS),
     *(TCP_TRANSPORTS, TCP_MIDDLEWARES, TCP_SERVICES, TCP_ROUTERS),
+    *(UDP_SERVICES, UDP_ROUTERS),
 )
 """In the order in which they are built: whoever is used comes before whoever uses it."""
 
@@ -45,13 +47,15 @@ NOUNS = {
     TCP_SERVICES: "TCP service",
     TCP_MIDDLEWARES: "TCP middleware",
     TCP_TRANSPORTS: "TCP serversTransport",
+    UDP_ROUTERS: "UDP router",
+    UDP_SERVICES: "UDP service",
     OPTIONS: "TLS options",
     CERTIFICATES: "certificate",
     STORES: "TLS store",
 }
 """What one of a kind is called."""
 
-NESTING = (MIDDLEWARES, TCP_SERVICES)
+NESTING = (MIDDLEWARES, TCP_SERVICES, UDP_SERVICES)
 """Kinds of which one object may be made of others: chains of middlewares, weighted services of services."""
 
 USERS = (
@@ -64,6 +68,8 @@ USERS = (
     (TCP_SERVICES, TCP_SERVICES),
     (TCP_SERVICES, TCP_ROUTERS),
     (TCP_MIDDLEWARES, TCP_ROUTERS),
+    (UDP_SERVICES, UDP_SERVICES),
+    (UDP_SERVICES, UDP_ROUTERS),
 )
 """Who is used, and by whom, in an order in which a change spreads."""
 
@@ -152,8 +158,10 @@ def references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
         return {TCP_SERVICES: (configured.service,), TCP_MIDDLEWARES: configured.middlewares}
     if kind == TCP_SERVICES and configured.load_balancer is not None:
         return {TCP_TRANSPORTS: (configured.load_balancer.servers_transport,)}
-    if kind == TCP_SERVICES and configured.weighted is not None:
-        return {TCP_SERVICES: tuple(each.name for each in configured.weighted.services)}
+    if kind == UDP_ROUTERS:
+        return {UDP_SERVICES: (configured.service,)}
+    if kind in (TCP_SERVICES, UDP_SERVICES) and configured.weighted is not None:
+        return {kind: tuple(each.name for each in configured.weighted.services)}
     return {}
 
 
@@ -218,7 +226,7 @@ class Runtime:
             status="disabled" if reason is not None else "warning" if warnings else "enabled",
             error=(*((reason,) if reason is not None else ()), *warnings),
             used_by=self._used_by(kind, name),
-            using=self._using(configured) if kind in (ROUTERS, TCP_ROUTERS) else (),
+            using=self._using(configured) if kind in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS) else (),
         )
 
     def records(self, kind: str) -> Iterator[Record]:

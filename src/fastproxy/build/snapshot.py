@@ -62,7 +62,7 @@ class Builder:
         yield from draft.build()
         tables, streams = draft.tables[ROUTERS], draft.tables[TCP_ROUTERS]
         count = len(streams)
-        snapshot = Snapshot(generation, tables[:count], streams, tables[count:], draft.doormen)
+        snapshot = Snapshot(generation, tables[:count], streams, tables[count:], draft.doormen, draft.flows)
         made = Generation(snapshot, counts, draft.new_failures(), draft.settle())
         draft.land()
         self.runtime.generation = generation

@@ -20,7 +20,6 @@ from .static import StaticConfiguration
 from .texts import TEMPLATE, Format, load
 from .tls import name_of
 
-_NOT_YET = ("udp",)
 _STATIC_ROOTS = frozenset(name.lower() for name in plan_of(StaticConfiguration).names())
 
 
@@ -125,10 +124,8 @@ def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
         where: Where = (None, key, key.lower())
         if key.lower() in _KINDS:
             refused |= not _decode_section(_KINDS[key.lower()], value, where, collector, findings)
-        elif key.lower() in _NOT_YET:
-            findings.error(where, "not supported yet", on_key=True)
         elif key.lower() not in _STATIC_ROOTS and not key.startswith("x-"):
-            message = unknown("section", key, (*_KINDS, *_NOT_YET))
+            message = unknown("section", key, _KINDS)
             advice = "" if message.endswith("?") else "; keys of your own begin with x-"
             findings.error((None, key, key), message + advice, on_key=True)
             refused = True

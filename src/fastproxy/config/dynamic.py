@@ -7,12 +7,14 @@ from .http import HttpConfiguration, HttpMiddleware, HttpRouter, HttpService, Se
 from .schema import Section
 from .tcp import TcpConfiguration
 from .tls import TLSConfiguration
+from .udp import UdpConfiguration
 
 __all__ = ["KINDS", "Configuration", "HttpMiddleware", "HttpRouter", "HttpService", "ServersTransport"]
 
 SECTIONS: dict[str, type[Section]] = {
     "http": HttpConfiguration,
     "tcp": TcpConfiguration,
+    "udp": UdpConfiguration,
     "tls": TLSConfiguration,
 }
 """The sections of a document, in each of which objects stand by kind and name."""
@@ -35,6 +37,7 @@ class Configuration(Section, frozen=True):
 
     http: HttpConfiguration = HttpConfiguration()
     tcp: TcpConfiguration = TcpConfiguration()
+    udp: UdpConfiguration = UdpConfiguration()
     tls: TLSConfiguration = TLSConfiguration()
 
     broken: dict[str, dict[str, str]] = {}

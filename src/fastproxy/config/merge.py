@@ -14,6 +14,7 @@ from .observability import EntryPointObservability, RouterObservability
 from .static import EncodedCharacters, EntryPoint, StaticConfiguration
 from .tcp import TcpRouter, TcpServersTLS, TcpServersTransport, TcpService
 from .tls import DEFAULT, RouterTLS
+from .udp import UdpRouter, UdpService, UdpWeighted
 
 DEFAULT_TRANSPORT = "default@internal"
 """The transport of services that name none; made of the static `serversTransport`, and for TCP services of
@@ -64,6 +65,7 @@ class Merger:
 
     def __init__(self, static: StaticConfiguration) -> None:
         self._defaults = static.default_entry_points()
+        self._udp_defaults = static.udp_entry_points()
         self._models = {name: point for name, point in static.entry_points.items() if _is_model(point)}
         self._transports: dict[str, Any] = {
             "http.serversTransports": _default_transport(static),
@@ -75,6 +77,8 @@ class Merger:
             "http.services": _service,
             "http.middlewares": _middleware,
             "http.serversTransports": _unchanged,
+            "udp.routers": self._udp_router,
+            "udp.services": _udp_service,
             "tls.certificates": _unchanged,
             "tls.stores": _unchanged,
             "tls.options": _unchanged,
@@ -146,6 +150,11 @@ class Merger:
             service=qualified(router.service, provider),
             entry_points=router.entry_points or self._defaults,
         )
+        return [(name, made)]
+
+    def _udp_router(self, name: str, router: UdpRouter, provider: str) -> list[tuple[str, UdpRouter]]:
+        points = router.entry_points or self._udp_defaults
+        made = UdpRouter(entry_points=points, service=qualified(router.service, provider))
         return [(name, made)]
 
     def _with_model(self, router: HttpRouter, point: str, provider: str) -> HttpRouter:
@@ -251,6 +260,15 @@ def _tcp_service(name: str, service: TcpService, provider: str) -> list[tuple[st
         services = (structs.replace(each, name=qualified(each.name, provider)) for each in weighted.services)
         weighted = structs.replace(weighted, services=tuple(services))
     return [(name, TcpService(load_balancer=balancer, weighted=weighted))]
+
+
+def _udp_service(name: str, service: UdpService, provider: str) -> list[tuple[str, UdpService]]:
+    if service.weighted is None:
+        return [(name, service)]
+    services = tuple(
+        structs.replace(each, name=qualified(each.name, provider)) for each in service.weighted.services
+    )
+    return [(name, UdpService(weighted=UdpWeighted(services=services)))]
 
 
 def _unchanged(name: str, each: Any, provider: str) -> list[tuple[str, Any]]:

@@ -175,13 +175,25 @@ class EntryPointHTTP(Section, frozen=True):
     encoded_characters: EncodedCharacters = EncodedCharacters()
 
 
+class EntryPointUDP(Section, frozen=True):
+    """`udp`: the sessions of an entry point for UDP."""
+
+    timeout: Nanoseconds = 3 * SECOND
+    """Time without a datagram in either direction after which a session is over."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.timeout <= 0:
+            yield "timeout", "it is not above 0; without an end, sessions would gather"
+
+
 class EntryPoint(Section, frozen=True):
     """`entryPoints.<name>`: an address to listen on, and how."""
 
-    NOT_YET = "allowACMEByPass http2 http3 udp"
+    NOT_YET = "allowACMEByPass http2 http3"
 
     address: ListenAddress = ""
-    """`[host]:port[/tcp]`; see `location` for its parts."""
+    """`[host]:port[/tcp|/udp]`; see `location` for its parts. Of the options below, one for UDP has `udp`,
+    `transport.lifeCycle` and nothing else."""
 
     as_default: bool = False
     """One of those of routers that name none; see `StaticConfiguration.default_entry_points`."""
@@ -197,6 +209,12 @@ class EntryPoint(Section, frozen=True):
     forwarded_headers: ForwardedHeaders = ForwardedHeaders()
     http: EntryPointHTTP = EntryPointHTTP()
     observability: EntryPointObservability = EntryPointObservability()
+    udp: EntryPointUDP = EntryPointUDP()
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether it takes datagrams, and no connections."""
+        return self.location.protocol == "udp"
 
     @property
     def location(self) -> Address:
@@ -533,6 +551,8 @@ class StaticConfiguration(Section, frozen=True):
             if name not in points:
                 message = f'unknown entry point "{name}"; there is {", ".join(sorted(points))}'
                 yield ("ping", "entryPoint"), message
+            elif points[name].is_udp:
+                yield ("ping", "entryPoint"), f'"{name}" is an entry point for UDP; ping answers HTTP'
 
     def _user_of_internal(self) -> tuple[str, ...]:
         """Return the option that needs the entry point `traefik`, or ()."""
@@ -554,9 +574,15 @@ class StaticConfiguration(Section, frozen=True):
         return self if points is self.entry_points else structs.replace(self, entry_points=points)
 
     def default_entry_points(self) -> tuple[str, ...]:
-        """The entry points of routers that name none: with asDefault, else all but `traefik`; sorted."""
-        chosen = [name for name, point in self.entry_points.items() if point.as_default]
-        return tuple(sorted(chosen or (name for name in self.entry_points if name != INTERNAL_ENTRY_POINT)))
+        """The entry points of HTTP and TCP routers that name none: with asDefault, else all but `traefik`;
+        sorted."""
+        points = {name: point for name, point in self.entry_points.items() if not point.is_udp}
+        chosen = [name for name, point in points.items() if point.as_default]
+        return tuple(sorted(chosen or (name for name in points if name != INTERNAL_ENTRY_POINT)))
+
+    def udp_entry_points(self) -> tuple[str, ...]:
+        """Those for UDP, which UDP routers have that name none; sorted."""
+        return tuple(sorted(name for name, point in self.entry_points.items() if point.is_udp))
 
 
 FLUSH_INTERVAL = 100 * MILLISECOND

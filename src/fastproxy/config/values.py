@@ -216,9 +216,8 @@ def _listen_host(host: str, text: str) -> str:
 
 
 def listen_address(text: str) -> str:
-    """Check the address of an entry point that this release can listen on, and return it as it is."""
-    if split_address(text).protocol == "udp":
-        raise ValueError(f'"{text}": UDP entry points are not supported yet')
+    """Check the address of an entry point, and return it as it is."""
+    split_address(text)
     return text
 
 
