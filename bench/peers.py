@@ -59,9 +59,11 @@ class Bench:
     def group(self, group: list[cases.Case], backends: tuple[int, int], together: bool) -> None:
         with ExitStack() as stack:
             running = {}
+            is_secure = group[0].load.is_secure
             for hosts, log in sorted({(case.hosts, case.log) for case in group}):
                 for kind in self.proxies(log):
-                    running[hosts, log, kind] = stack.enter_context(self.proxy(kind, backends, hosts, log))
+                    made = self.proxy(kind, backends, hosts, log, is_secure)
+                    running[hosts, log, kind] = stack.enter_context(made)
             for cases_at_once in [group] if together else [[case] for case in group]:
                 for case in cases_at_once:
                     for kind in self.proxies(case.log):
@@ -76,9 +78,9 @@ class Bench:
         """Return those that can be measured with such a log, "" for none."""
         return [kind for kind in self.options.proxies if not (log and kind in configs.WITHOUT_LOG)]
 
-    def proxy(self, kind: str, backends: tuple[int, int], hosts: int, log: str = ""):
+    def proxy(self, kind: str, backends: tuple[int, int], hosts: int, log: str = "", is_secure: bool = False):
         folder = self.folder / f"{kind}-{hosts}-{len(os.listdir(self.folder))}"
-        return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts, log=log)
+        return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts, log=log, is_secure=is_secure)
 
     def load(self, case: cases.Case, proxy: fleet.Running, seconds: float):
         return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
@@ -111,6 +113,8 @@ def kind_of(case: cases.Case) -> str:
     """Return what cases of one group have in common; what logs are compared with is the first of all."""
     if case.log or case is cases.CASES[0]:
         return "logs"
+    if case.load.is_secure:
+        return "secure"
     return "changing" if case.changing else "hosts" if case.hosts else "plain"
 
 

@@ -48,6 +48,13 @@ CASES = (
     Case("hosts1k", "1 000 Host routers", **_hosts(1_000)),
     Case("hosts10k", "10 000 Host routers", **_hosts(10_000)),
     Case("hosts100k", "100 000 Host routers", **_hosts(100_000), targets={"hosts1": 1.10}),
+    Case("tls", "small GET over TLS", Load(is_secure=True), targets={"nginx": 0.95}),
+    Case("tls1m", "1 MiB answer over TLS, 16 connections", Load("/files/1m", 16, is_secure=True),
+         targets={"nginx": 1.10}),
+    Case("tlsnew", "full handshake and a small GET", Load(headers={"Connection": "close"}, is_secure=True),
+         targets={"nginx": 1.30}),
+    Case("resumed", "resumed handshake, one after the other", Load(is_secure=True, resumes=True),
+         targets={"nginx": 1.50}),
     Case("changing", "10 000, one changes every second", **_hosts(10_000, changing=True)),
 )
 

@@ -12,6 +12,7 @@ socket, so it has no part in what is measured with a log.
 """
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,23 @@ class Site(NamedTuple):
     """Hosts to tell apart; empty: everything goes to the first backend."""
     log: str = ""
     """Format of the access log: common or json; "" for none. In `access.log` of the folder."""
+
+    is_secure: bool = False
+    """TLS towards clients, with the certificate of `certificate`."""
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Return a self-signed certificate (P-256) and its key in *folder*; made if they are not there."""
+    paths = folder / "bench.pem", folder / "bench.key"
+    if not paths[0].exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-subj", "/CN=bench.example", "-addext", "subjectAltName=DNS:bench.example,IP:127.0.0.1",
+             "-days", "2", "-out", str(paths[0]), "-keyout", str(paths[1])],
+            check=True, capture_output=True,
+        )
+        (folder / "bench.both.pem").write_text(paths[0].read_text() + paths[1].read_text())
+    return paths
 
 
 def host_names(count: int) -> list[str]:
@@ -113,7 +131,8 @@ NGINX = NGINX_HEAD + """
         keepalive_timeout 600s;
     }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} {secure} backlog=4096;
+        {certificate}
         location / {{
             {refused}
             proxy_pass http://{target};
@@ -158,6 +177,7 @@ def nginx(site: Site) -> list[str]:
     text = NGINX.format(
         **_common(site.folder), port=site.port, backends=site.backends, idle=IDLE_UPSTREAMS,
         chosen=chosen, refused=refused, target=target, json=NGINX_JSON, log=_nginx_log(site),
+        **_nginx_tls(site),
     )
     return _nginx(site.folder, text)
 
@@ -166,6 +186,17 @@ def _nginx_log(site: Site) -> str:
     if not site.log:
         return "access_log off;"
     return LOGGED.format(folder=site.folder, format={"common": "combined"}.get(site.log, site.log))
+
+
+def _nginx_tls(site: Site) -> dict[str, str]:
+    if not site.is_secure:
+        return {"secure": "", "certificate": ""}
+    chain, key = certificate(site.folder)
+    return {
+        "secure": "ssl",
+        "certificate": f"ssl_certificate {chain}; ssl_certificate_key {key}; ssl_session_cache off; "
+        "ssl_session_tickets on; ssl_protocols TLSv1.2 TLSv1.3;",
+    }
 
 
 def nginx_map(site: Site, other: str = "") -> None:
@@ -200,10 +231,10 @@ defaults
     timeout server 600s
     timeout http-keep-alive 600s
 frontend web
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096 {secure}
     option forwardfor
     http-request set-header X-Real-Ip %[src]
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Forwarded-Port %[dst_port]
     http-request set-header X-Forwarded-Server {server}
@@ -228,10 +259,18 @@ def haproxy(site: Site) -> list[str]:
         chosen = "default_backend backend"
     text = HAPROXY.format(
         folder=site.folder, connections=OPEN_FILES // 3, port=site.port, backends=site.backends,
-        server=os.uname().nodename, chosen=chosen,
+        server=os.uname().nodename, chosen=chosen, secure=_haproxy_tls(site),
+        scheme="https" if site.is_secure else "http",
     )
     (site.folder / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(site.folder / "haproxy.cfg")]
+
+
+def _haproxy_tls(site: Site) -> str:
+    if not site.is_secure:
+        return ""
+    certificate(site.folder)
+    return f"ssl crt {site.folder}/bench.both.pem alpn http/1.1"
 
 
 # -- fastproxy --------------------------------------------------------------------------------------------
@@ -274,7 +313,11 @@ def fastproxy_routers(site: Site, other: str = "") -> None:
         service = "other" if name == other else "backend"
         lines.append(f'    r{number}: {{rule: "Host(`{name}`)", service: {service}}}\n')
     if not site.names:
-        lines.append('    all: {rule: "PathPrefix(`/`)", service: backend}\n')
+        secure = ", tls: {}" if site.is_secure else ""
+        lines.append(f'    all: {{rule: "PathPrefix(`/`)", service: backend{secure}}}\n')
+    if site.is_secure:
+        chain, key = certificate(site.folder)
+        lines.append(f"tls:\n  certificates: [{{certFile: {chain}, keyFile: {key}}}]\n")
     replace(site.folder / "dynamic.yml", "".join(lines))
 
 

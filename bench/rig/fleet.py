@@ -1,6 +1,7 @@
 """Proxies and their backend, running: started with a block, checked once, stopped with it."""
 
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def backend(folder: Path, core: int) -> Iterator[tuple[int, int]]:
 @contextmanager
 def proxy(
     kind: str, folder: Path, cores: set[int], backends: tuple[int, int], hosts: int = 0, checked: bool = True,
-    log: str = "",
+    log: str = "", is_secure: bool = False,
 ) -> Iterator[Running]:
     """Run a proxy of *kind* that tells *hosts* names apart (0: none); yields it when it serves.
 
@@ -53,10 +54,10 @@ def proxy(
     """
     folder.mkdir(parents=True)
     [port] = free_ports(1)
-    site = configs.Site(folder, port, backends, configs.host_names(hosts), log)
+    site = configs.Site(folder, port, backends, configs.host_names(hosts), log, is_secure)
     command = configs.COMMANDS[kind](site)
     host = site.names[-1] if site.names else ""
-    ready = lambda: status_of(site.port, "/small", host) == 200     # noqa: E731
+    ready = lambda: status_of(site.port, "/small", host, is_secure) == 200     # noqa: E731
     with server(command, cores=cores, log=folder / "log", ready=ready, within=180) as process:
         running = Running(kind, site, process)
         if checked:
@@ -64,20 +65,24 @@ def proxy(
         yield running
 
 
-def ask(port: int, path: str, host: str = "", timeout: float = 5.0) -> tuple[int, str]:
+def ask(
+    port: int, path: str, host: str = "", timeout: float = 5.0, is_secure: bool = False
+) -> tuple[int, str]:
     """GET *path* from 127.0.0.1:*port*; returns status and body. Raises OSError when there is no answer."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host} if host else {})
+    url = f"http{'s' * is_secure}://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})
+    context = ssl._create_unverified_context() if is_secure else None
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
 
 
-def status_of(port: int, path: str, host: str = "") -> int:
+def status_of(port: int, path: str, host: str = "", is_secure: bool = False) -> int:
     """Return the status of the answer, 0 when there is none."""
     try:
-        return ask(port, path, host)[0]
+        return ask(port, path, host, is_secure=is_secure)[0]
     except OSError:
         return 0
 
@@ -85,12 +90,13 @@ def status_of(port: int, path: str, host: str = "") -> int:
 def check(running: Running, host: str = "") -> None:
     """See that the backend got the six forwarded fields, over a connection used before; SystemExit if not."""
     expected = {
-        "X-Forwarded-For": "127.0.0.1", "X-Real-Ip": "127.0.0.1", "X-Forwarded-Proto": "http",
+        "X-Forwarded-For": "127.0.0.1", "X-Real-Ip": "127.0.0.1",
+        "X-Forwarded-Proto": "https" if running.site.is_secure else "http",
         "X-Forwarded-Host": host or f"127.0.0.1:{running.port}", "X-Forwarded-Server": socket.gethostname(),
         # Of a Host without port, Traefik tells the scheme's, the others the socket's.
         "X-Forwarded-Port": "80" if host and running.kind == "fastproxy" else str(running.port),
     }
-    status, body = ask(running.port, "/seen", host)
+    status, body = ask(running.port, "/seen", host, is_secure=running.site.is_secure)
     served, *values = body.splitlines() or [""]
     found = dict(zip(configs.SEEN, values, strict=False))
     if status != 200 or found != expected:

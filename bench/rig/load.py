@@ -53,6 +53,11 @@ class Load:
     connections: int = 64
     headers: dict[str, str] = field(default_factory=dict)
     script: str = ""
+    is_secure: bool = False
+    """Over TLS. With `Connection: close` every request shakes hands in full: wrk resumes no session."""
+
+    resumes: bool = False
+    """Handshakes only, each but the first with a ticket, by `openssl s_time` in place of wrk."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ def hosts_script(hosts: list[str]) -> str:
 
 def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> Outcome:
     """Put *load* on 127.0.0.1:*port* for *seconds* (wrk counts in whole ones), from *core*."""
+    if load.resumes:
+        return run_s_time(port, seconds, core)
     lasting = f"-d{max(1, round(seconds))}s"
     command = ["wrk", "-t1", f"-c{load.connections}", lasting, "--latency", "--timeout", "10s"]
     for name, value in load.headers.items():
@@ -86,7 +93,7 @@ def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> O
         script = folder / f"load-{os.getpid()}-{port}.lua"
         script.write_text(load.script)
         command += ["-s", str(script)]
-    command.append(f"http://127.0.0.1:{port}{load.path}")
+    command.append(f"http{'s' * load.is_secure}://127.0.0.1:{port}{load.path}")
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_cores({core}),
     )
@@ -94,6 +101,20 @@ def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> O
         said = done.stderr.strip()
         raise SystemExit(f"bench: {' '.join(command)} ended with status {done.returncode}: {said}")
     return read_wrk(done.stdout)
+
+
+def run_s_time(port: int, seconds: float, core: int) -> Outcome:
+    """Resume one session of TLS 1.2 again and again; `requests` are handshakes."""
+    lasting = max(1, round(seconds))
+    command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-reuse", "-time", str(lasting)]
+    done = subprocess.run(
+        [*command, "-tls1_2"], capture_output=True, text=True, timeout=seconds + 60,
+        preexec_fn=on_cores({core}),
+    )
+    counted = re.search(r"^(\d+) connections in (\d+) real seconds", done.stdout, re.MULTILINE)
+    if done.returncode or not counted:
+        raise SystemExit(f"bench: openssl s_time failed: {done.stderr.strip() or done.stdout.strip()}")
+    return Outcome(int(counted[1]), float(counted[2]), 0.0)
 
 
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}

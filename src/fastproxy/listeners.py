@@ -204,8 +204,11 @@ class Listener:
         for bound in self._sockets:
             with contextlib.suppress(OSError):  # BlockingIOError: nobody does
                 for _ in range(BACKLOG):
-                    connection, _ = bound.accept()
-                    await loop.connect_accepted_socket(self.entry, connection)
+                    connection, peer = bound.accept()
+                    if self._looks:
+                        Arrival(self.entry, connection, peer)
+                    else:
+                        await loop.connect_accepted_socket(self.entry, connection)
 
     def abort(self) -> None:
         """Accept no more and close every connection now."""
