@@ -4,6 +4,7 @@ What one section cannot know by itself is looked for here: rules, and names that
 done on the keys and texts of a document and not on its objects, so that one mistake hides no other.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from .config.findings import Findings, Place, Where, nearest, shown_path, unknow
 from .config.sources import DYNAMIC_ROOTS, read_static
 from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
 from .config.texts import TEMPLATE, Format, Loaded, decoded, documents_in, load
+from .config.tls import DEFAULT
 from .errors import Problem
 from .rules.compile import compile_rule
 from .rules.syntax import HTTP, TCP, Language, RuleError
@@ -27,6 +29,7 @@ SECTIONS = {
     for kind in KINDS
     if not kind.startswith("tls.")
 }
+SECTIONS |= {"tls.options": "TLS options", "tls.stores": "TLS store"}
 """The sections of a document, `http.routers` and so on, and what an object in each is called."""
 
 RULES = {"http.routers": HTTP, "tcp.routers": TCP}
@@ -45,6 +48,7 @@ REFERENCES = (
     Reference("http.routers", ("entryPoints",), "entry point"),
     Reference("http.routers", ("middlewares",), "middleware"),
     Reference("http.routers", ("service",), "service"),
+    Reference("http.routers", ("tls", "options"), "TLS options"),
     Reference("http.services", ("loadBalancer", "serversTransport"), "serversTransport"),
     Reference("http.middlewares", ("chain", "middlewares"), "middleware"),
     Reference("tcp.routers", ("entryPoints",), "entry point"),
@@ -94,6 +98,8 @@ class Names(NamedTuple):
         """Return what is wrong with a reference, or ''."""
         if kind not in self.by_kind or not reference:
             return ""
+        if kind == "TLS options" and reference == DEFAULT:
+            return ""  # they are there without being declared
         name, at, provider = reference.rpartition("@")
         if not at or kind in ("entry point", "UDP entry point", "plugin"):
             name, provider = reference, self.provider
@@ -200,6 +206,25 @@ class Document:
             for name in plugins if isinstance(plugins, dict) else ():
                 if mistake := names.mistake("plugin", name):
                     self._findings.error((where, name, name), mistake, on_key=True)
+
+    def find_files(self) -> None:
+        """Look for certificates, keys and authorities that are no files and no PEM texts either."""
+        for where, text in self._file_options():
+            if text and "-----BEGIN " not in text and not os.path.isfile(text):
+                self._findings.error(where, f'"{text.splitlines()[0]}" is neither a file nor a PEM text')
+
+    def _file_options(self) -> Iterator[tuple[Where, str]]:
+        where, certificates = _at(self.raw, "tls", "certificates")
+        for at, each in enumerate(certificates if isinstance(certificates, list) else ()):
+            for option in ("certFile", "keyFile"):
+                key = _key(each, option)
+                if isinstance(each, dict) and key in each:
+                    yield ((where, at, ""), key, option), text_of(each[key]) or ""
+        for name in self.names("tls.stores"):
+            for option in ("certFile", "keyFile"):
+                yield from texts_at(self.raw, "tls", "stores", name, "defaultCertificate", option)
+        for name in self.names("tls.options"):
+            yield from texts_at(self.raw, "tls", "options", name, "clientAuth", "caFiles")
 
     def find_duplicates(self, taken: dict[tuple[str, str], str]) -> None:
         """Look for names that earlier documents have. taken: whose each name is; is added to."""
@@ -340,6 +365,7 @@ def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
     for each in documents:
         each.find_rules()
         each.find_references(names)
+        each.find_files()
         each.find_duplicates(taken)
         for nest, members in nests:
             each.find_loops(nest, members)

@@ -329,3 +329,45 @@ def test_no_loop_no_socket_no_core(folder):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("[]\n\n", "")
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+SECURE = """\
+http:
+  routers:
+    shop: {{rule: Host(`a`), service: shop, tls: {{options: {options}}}}}
+  services:
+    shop: {{loadBalancer: {{servers: []}}}}
+tls:
+  options:
+    strict: {{clientAuth: {{caFiles: [{authority}]}}}}
+  certificates:
+  - {{certFile: {certificate}, keyFile: "-----BEGIN PRIVATE KEY-----"}}
+  stores:
+    default: {{defaultCertificate: {{certFile: {certificate}, keyFile: {certificate}}}}}
+"""
+
+
+@pytest.mark.parametrize("options", ["strict", "strict@file", "default", "''"])
+def test_tls_that_is_in_order(tmp_path, options):
+    (tmp_path / "c.pem").touch()
+    here = tmp_path / "c.pem"
+    assert found(SECURE.format(options=options, authority=here, certificate=here)) == []
+
+
+def test_tls_options_that_are_not_there(tmp_path):
+    (tmp_path / "c.pem").touch()
+    here = tmp_path / "c.pem"
+    (told,) = found(SECURE.format(options="strickt", authority=here, certificate=here))
+    assert told.endswith('tls.options: unknown TLS options "strickt"; did you mean strict?')
+
+
+def test_certificates_that_are_not_there():
+    told = found(SECURE.format(options="strict", authority="ca.pem", certificate="c.pem"))
+    assert [each.partition(": ")[2] for each in told] == [
+        'tls.options.strict.clientAuth.caFiles[0]: "ca.pem" is neither a file nor a PEM text',
+        'tls.certificates[0].certFile: "c.pem" is neither a file nor a PEM text',
+        'tls.stores.default.defaultCertificate.certFile: "c.pem" is neither a file nor a PEM text',
+        'tls.stores.default.defaultCertificate.keyFile: "c.pem" is neither a file nor a PEM text',
+    ]
