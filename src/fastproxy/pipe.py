@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -213,7 +213,9 @@ class Pipe(Generic[Received]):
         self._socket: socket.socket | None = None
         self._is_closing = False
         self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
-        self._came: deque[int] = deque()
+        self._came: deque[list[int]] = deque()
+        """Descriptors that nobody has taken, those of one message together."""
+
 
     def start(self, ours: socket.socket) -> None:
         """Talk over this end of a socket pair from now on, in the running loop; it is ours from then."""
@@ -238,11 +240,13 @@ class Pipe(Generic[Received]):
     def descriptors(self, count: int) -> list[int]:
         """Return the descriptors that came with the message in hand; they are the caller's now.
 
-        ValueError if fewer came: this process may open no more.
+        ValueError if fewer came, because this process may open no more; those are closed.
         """
-        if len(self._came) < count:
-            raise ValueError(f"{len(self._came)} of {count} descriptors have come")
-        return [self._came.popleft() for _ in range(count)]
+        came = self._came.popleft() if self._came else []
+        if len(came) != count:
+            _close(came)
+            raise ValueError(f"{len(came)} of {count} descriptors have come; no more may be open")
+        return came
 
     def close(self) -> None:
         """End it when what was sent has gone out."""
@@ -255,13 +259,15 @@ class Pipe(Generic[Received]):
         assert self._socket is not None
         try:
             # Not socket.recv_fds, which drops its flags: a plugin may start programs.
-            data, beside, _, _ = self._socket.recvmsg(_PIECE, _BESIDE, socket.MSG_CMSG_CLOEXEC)
+            data, beside, flags, _ = self._socket.recvmsg(_PIECE, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
-            data, beside = b"", []
-        for _, _, came in beside:
-            self._came.extend(memoryview(came[: len(came) // _INT * _INT]).cast("i"))
+            data, beside, flags = b"", [], 0
+        whole = (memoryview(sent[: len(sent) // _INT * _INT]) for _, _, sent in beside)
+        came = [each for part in whole for each in part.cast("i")]
+        if came or flags & socket.MSG_CTRUNC:  # Linux gives those of one message at a time
+            self._came.append(came)
         if not data:
             self._end()
             return
@@ -308,6 +314,11 @@ class Pipe(Generic[Received]):
         ours.close()
         self._out.clear()
         while self._came:
-            with contextlib.suppress(OSError):
-                os.close(self._came.popleft())
+            _close(self._came.popleft())
         self._on_end()
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for each in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(each)

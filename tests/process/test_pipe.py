@@ -1,7 +1,9 @@
 """The pipe between supervisor and worker: every message comes out as it went in, however it was cut."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import socket
 
 import msgspec
@@ -193,3 +195,61 @@ def test_descriptors_that_nobody_took_are_closed_with_the_pipe(run):
         os.close(reader)
 
     run(play())
+
+
+def test_descriptors_for_which_there_is_no_room_are_not_taken_for_those_of_the_next_message(run):
+    async def play():
+        ours, theirs = socket.socketpair()
+        taken, over = {}, asyncio.Event()
+
+        def on_message(message):
+            try:
+                taken[message.slot] = receiver.descriptors(len(message.entry_points))
+            except ValueError as error:
+                taken[message.slot] = str(error)
+            if message.slot == 2:
+                over.set()
+            else:
+                asyncio.get_running_loop().call_soon(begin_again)
+
+        def begin_again():
+            make_room()
+            socket.send_fds(ours, [frame(Lend(2, ("web",)))], [last])
+
+        receiver = Pipe(ToWorker, on_message, lambda: None)
+        receiver.start(theirs)
+        first, last = os.open("/dev/null", os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY)
+        with room_for_one_descriptor() as make_room:
+            socket.send_fds(ours, [frame(Lend(1, ("web", "api")))], [first, first])
+            await over.wait()
+        assert taken[1] == "1 of 2 descriptors have come; no more may be open"
+        assert os.read(taken[2][0], 1) == b"\0"
+        for each in (first, last, *taken[2]):
+            os.close(each)
+        receiver.close()
+        ours.close()
+
+    run(play())
+
+
+@contextlib.contextmanager
+def room_for_one_descriptor():
+    """Let this process open one descriptor more, until what is yielded is called."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers = [os.open("/dev/null", os.O_RDONLY)]
+
+    def make_room():
+        while fillers:
+            os.close(fillers.pop())
+
+    try:
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 3, before[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.open("/dev/null", os.O_RDONLY))
+        os.close(fillers.pop())
+        yield make_room
+    finally:
+        make_room()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
