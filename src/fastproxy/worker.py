@@ -194,12 +194,16 @@ class Worker:
     # -- configurations --------------------------------------------------------------------------------------
 
     async def _apply_all(self) -> None:
-        """Apply what comes, one after the other; begin to accept after the first."""
-        while True:
-            self._send(await self._applied(await self._news.get()))
-            if not self._is_serving and self._draining is None:
-                self._is_serving = True
-                await self._accept()
+        """Apply what comes, one after the other; begin to accept after the first. If that fails, end."""
+        try:
+            while True:
+                self._send(await self._applied(await self._news.get()))
+                if not self._is_serving and self._draining is None:
+                    self._is_serving = True
+                    await self._accept()
+        except Exception as error:
+            log.critical("the worker cannot go on: %s", error, exc_info=not isinstance(error, OSError))
+            self._end(1)
 
     async def _applied(self, message: State | Change) -> Applied:
         """Apply a configuration and return what came of it."""

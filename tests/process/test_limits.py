@@ -236,6 +236,17 @@ def test_without_descriptors_serving_goes_on_and_recovers(start, backend):
     assert not proxy.matches("Traceback|died")
 
 
+def test_a_worker_without_descriptors_to_accept_with_ends_and_says_so(tmp_path):
+    """Else a start that cannot come to an end would wait for it."""
+    points = "".join(f"  e{number}: {{address: '127.0.0.1:0'}}\n" for number in range(20))
+    (tmp_path / "fastproxy.yml").write_text(f"entryPoints:\n{points}core: {{workers: 1}}\n")
+    shell = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]
+    with contextlib.closing(Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=shell)) as proxy:
+        assert proxy.wait() == 1
+        proxy.until("FTL the worker cannot go on: .*Too many open files")
+        proxy.until("worker 1 .* ended before it was ready: exit status 1")
+
+
 def test_without_descriptors_for_servers_requests_wait_for_one(start, backend):
     proxy = start(files=FILES, workers=1)
     clients = [Client(proxy.port).ask("/slow") for _ in range(FILES)]
