@@ -47,6 +47,11 @@ class Bound(list[socket.socket]):
                 raise
             self.append(made)
 
+    def shrink(self, slots: int) -> None:
+        """Listen for no more than that many slots again, before anybody has accepted for the others."""
+        while not self.is_one and len(self) > slots:
+            self.pop().close()
+
     def refuse(self, slot: int) -> None:
         """Let the kernel refuse who connects to this slot's socket from now on."""
         if self.is_one:

@@ -313,21 +313,26 @@ class Workers:
             try:
                 sockets.grow(number + 1)
             except OSError as error:
+                for each in self._listeners.values():  # the kernel would give them connections all the same
+                    each.shrink(number)
                 raise Refused(f"entry point {name} cannot listen once more: {error.strerror}") from None
         self._slots.append(Slot(number))
         self._slots[-1].left.set()
         return self._slots[-1]
 
     def remove(self, slot: Slot | None = None) -> Slot:
-        """Let a worker, by default the last, finish what it does, and nobody follow it; returns its slot.
+        """Let a worker finish what it does, and nobody follow it; returns its slot.
 
-        Refused if it is the only one. Others accept on its sockets from now on.
+        By default the last one of those that do not serve, if there is any, else of all. Refused if it is the
+        only one. Others accept on its sockets from now on.
         """
         if not self._has_started or self._stopping.is_set():
             raise Refused("it is not the time")
         if self.count == 1:
             raise Refused("there is one worker only")
-        slot = slot or [each for each in self._slots if not each.left.is_set()][-1]
+        if slot is None:
+            staying = [each for each in self._slots if not each.left.is_set()]
+            slot = ([each for each in staying if not each.accepts] or staying)[-1]
         slot.left.set()
         self._let_go(slot)
         task = asyncio.create_task(self._see_off(slot))

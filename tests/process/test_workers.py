@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from fastproxy.config.dynamic import Configuration, HttpRouter
 from fastproxy.config.http import HttpConfiguration
 from fastproxy.config.static import EntryPoint, StaticConfiguration
 from fastproxy.shared import Shared
-from fastproxy.sockets import bind_all, close_all
+from fastproxy.sockets import Bound, bind_all, close_all
 from fastproxy.workers import Delays, Refused, StartError, Workers
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).parent / "stand_in.py"))
@@ -346,6 +347,34 @@ async def test_a_worker_that_dies_again_and_again_can_be_left_out(workers, logge
     async with asyncio.timeout(5):
         while not made._slots[1].is_free:
             await asyncio.sleep(0.002)
+
+
+async def test_of_several_the_one_that_does_not_serve_is_left_out(workers, logged, notes, monkeypatch):
+    monkeypatch.setattr(Delays, "after", lambda self, lived: 60.0)
+    made = workers(3)
+    await made.start(routers())
+    os.kill(next(pid for slot, pid, *_ in notes.lines("state") if slot == 1), signal.SIGKILL)
+    await logged.until("died:")
+    assert made.remove().place == "worker 2"
+    assert made.remove().place == "worker 3"
+    assert [slot.place for slot in made.serving] == ["worker 1"]
+
+
+async def test_a_worker_more_that_cannot_listen_everywhere_listens_nowhere(workers, monkeypatch):
+    """Else the kernel would give connections to a socket on which nobody accepts."""
+    made = workers(2, most=3)
+    await made.start(routers())
+    full = Bound(made.sockets)
+    monkeypatch.setattr(full, "grow", no_descriptor, raising=False)
+    monkeypatch.setitem(made._listeners, "more", full)
+    with pytest.raises(Refused, match="entry point more cannot listen once more"):
+        made.add()
+    assert len(made.sockets) == 2
+    assert made.count == 2
+
+
+def no_descriptor(slots):
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 async def test_neither_more_nor_fewer_before_the_start(workers):
