@@ -78,6 +78,9 @@ async def start_successor(listeners: Listeners) -> Successor:
         writer.write(_line(_introduction(listeners)))
         async with asyncio.timeout(PATIENCE):
             said = _read(await reader.readline())
+        if "ready" in said:
+            taken = frozenset(listeners).intersection(said.get("taken", ()))
+            return Successor(process, int(said["ready"]), taken, writer)
     except ConnectionError:
         said = {}  # it has ended already
     except BaseException as error:
@@ -85,11 +88,11 @@ async def start_successor(listeners: Listeners) -> Successor:
         await _end(process)
         if isinstance(error, TimeoutError):
             raise UpgradeError(f"it was not ready in {PATIENCE:.0f} s") from None
+        if isinstance(error, (ValueError, TypeError)):
+            raise UpgradeError("what it says makes no sense") from None
         raise
-    if "ready" not in said:
-        writer.close()
-        raise UpgradeError(await _reason(process, said))
-    return Successor(process, int(said["ready"]), frozenset(said.get("taken", ())), writer)
+    writer.close()
+    raise UpgradeError(await _reason(process, said))
 
 
 def _start(descriptor: int, listeners: Listeners) -> subprocess.Popen[bytes]:

@@ -235,6 +235,30 @@ def test_one_that_takes_too_long_is_ended(tmp_path, backend):
         assert len(proxy.workers()) == 1
 
 
+@pytest.mark.parametrize("word", ['{"ready": "me"}', '{"ready": 1, "taken": 7}', "[]", "x" * (2 << 20)])
+def test_one_that_talks_nonsense_is_ended_and_another_may_follow(tmp_path, backend, word):
+    """As a program of another time might."""
+    (tmp_path / "word").write_text(word)
+    code = (
+        "import os, pathlib, socket, sys, fastproxy.upgrade as upgrade;"
+        "link = os.environ.get(upgrade.VARIABLE);"
+        "word = pathlib.Path('word').read_bytes() + b'\\n';"
+        "link and socket.socket(fileno=int(link)).sendall(word);"
+        "sys.argv[1:] = ['--configFile=fastproxy.yml'];"
+        "from fastproxy.cli import main; sys.exit(main())"
+    )
+    settings = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 1}
+    (tmp_path / "fastproxy.yml").write_text(STATIC.format(**settings))
+    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
+    with contextlib.closing(Fastproxy(["-c", code], tmp_path, module=())) as proxy:
+        proxy.ready()
+        for count in (1, 2):
+            proxy.signal(signal.SIGUSR2)
+            proxy.until("ERR SIGUSR2: the upgrade failed, .*: what it says makes no sense", count)
+            assert serves(proxy)
+        wait_for(lambda: len(proxy.workers()) == 1)
+
+
 def test_process_1_is_not_replaced(tmp_path, backend):
     """The end of process 1 is the end of its container."""
     command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
