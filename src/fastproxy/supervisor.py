@@ -357,12 +357,19 @@ class Supervisor:
 
     def _on_reload(self) -> None:
         log.info("SIGHUP: the configuration is read again")
-        notify(*reloading())
+        if self._is_serving:
+            notify(*reloading())
         self._reloading = asyncio.ensure_future(self._reload())
 
     async def _reload(self) -> None:
         await asyncio.gather(*(provider.reload() for provider in self._providers))
-        notify("READY=1")
+        if self._is_serving:
+            notify("READY=1")
+
+    @property
+    def _is_serving(self) -> bool:
+        """Whether the start is over and the end has not begun: what READY=1 says."""
+        return self._is_ready and not self._asked_to_stop.is_set()
 
     def _on_reopen(self) -> None:
         process_log.reopen()
@@ -421,11 +428,15 @@ class Supervisor:
 
     async def _drain(self) -> None:
         """Let the workers finish, and tell what they did in their lives."""
+        living = asyncio.create_task(give_signs_of_life())
         if self._upgrading is not None and not self._upgrading.done():
             self._upgrading.cancel()  # ends the program that was to follow
             await asyncio.gather(self._workers.drain(), self._upgrading, return_exceptions=True)
         else:
+            if self._upgrading is not None:
+                living.cancel()  # the main process is another one now
             await self._workers.drain(self._handed_over)
+        living.cancel()
         if self._workers.aborted:
             cut = self._workers.aborted
             were = "connection was" if cut == 1 else "connections were"

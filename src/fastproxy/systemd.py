@@ -41,8 +41,8 @@ def given_sockets(entry_points: Mapping[str, EntryPoint]) -> dict[str, Bound]:
 
 def _checked(descriptor: int, name: str, entry_points: Mapping[str, EntryPoint]) -> socket.socket:
     """Return a passed socket if an entry point asks for it; else BindError says what was expected."""
-    os.set_inheritable(descriptor, False)
     try:
+        os.set_inheritable(descriptor, False)
         passed = socket.socket(fileno=descriptor)
     except OSError:
         raise BindError(f"systemd passed descriptor {descriptor} ({name}), which is no socket") from None
@@ -69,7 +69,7 @@ def notify(*lines: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         link.setblocking(False)
         link.sendto("\n".join(lines).encode(), address.replace("@", "\0", 1))
 

@@ -1,6 +1,7 @@
 """What systemd and fastproxy say to each other: passed sockets, and how the service is."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fastproxy.systemd import notify, watchdog_seconds
+from fastproxy import systemd
+from fastproxy.config.static import EntryPoint
+from fastproxy.sockets import BindError
+from fastproxy.systemd import given_sockets, notify, watchdog_seconds
 from tests.process.harness import DYNAMIC, PATIENCE, Backend, Fastproxy, Request, is_alive, wait_for
 
 STATIC = """\
@@ -61,6 +65,7 @@ def start(tmp_path):
             stack.callback(proxy.close)
             return proxy
 
+        start.backend = backend
         yield start
 
 
@@ -116,6 +121,15 @@ def test_another_address_than_the_configured_one(start):
     )
 
 
+def test_a_descriptor_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_FDNAMES", "web")
+    monkeypatch.setattr(systemd, "FIRST", 1_000_000)
+    with pytest.raises(BindError, match=r"^systemd passed descriptor 1000000 \(web\), which is no socket$"):
+        given_sockets({"web": EntryPoint(address=":80")})
+
+
 def test_what_is_passed_to_another_process_is_not_for_us(start):
     proxy = start(LISTEN_PID="1", LISTEN_FDS="1", LISTEN_FDNAMES="web").ready()
     assert proxy.get() == 200
@@ -131,12 +145,17 @@ def heard(tmp_path):
         link.bind(str(tmp_path / "notify"))
         link.settimeout(PATIENCE)
 
+        def following():
+            """Return the lines of the next message."""
+            return link.recv(65536).decode().split("\n")
+
         def until(line):
             """Return the next message with that line."""
-            while line not in (lines := link.recv(65536).decode().split("\n")):
+            while line not in (lines := following()):
                 pass
             return lines
 
+        until.next = following
         until.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         yield until
 
@@ -169,6 +188,40 @@ def test_signs_of_life(start, heard):
     start(**heard.environment, WATCHDOG_USEC="100000")
     for _ in range(3):
         heard("WATCHDOG=1")
+
+
+def test_signs_of_life_while_connections_end(start, heard):
+    """The end may take longer than systemd waits for a sign."""
+    proxy = start(**heard.environment, WATCHDOG_USEC="100000").ready()
+    slow = Request(proxy.port, "/slow")
+    assert start.backend.asked.get(timeout=PATIENCE) == "/slow"
+    proxy.signal(signal.SIGTERM)
+    heard("STOPPING=1")
+    for _ in range(3):
+        heard("WATCHDOG=1")
+    start.backend.release.set()
+    assert slow.status() == 200
+    assert proxy.wait() == 0
+
+
+def test_without_a_descriptor_nothing_is_told_and_nothing_happens(monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/nobody")
+    monkeypatch.setattr(socket, "socket", refuse)
+    notify("READY=1")
+
+
+def test_a_reload_before_the_start_is_over_is_none_to_systemd(start, heard):
+    proxy = start(**heard.environment)
+    wait_for(lambda: len(proxy.workers()) == 2)
+    worker = proxy.workers()[0]  # which runs: the second is started after it
+    os.kill(worker, signal.SIGSTOP)
+    proxy.signal(signal.SIGHUP)
+    proxy.until("SIGHUP: the configuration is read again")
+    os.kill(worker, signal.SIGCONT)
+    assert heard.next() == ["READY=1", "STATUS=2 workers serve"]
 
 
 def test_no_signs_of_life_for_another_process(monkeypatch):
