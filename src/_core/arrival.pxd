@@ -2,7 +2,9 @@
 
 from .door cimport Guest
 from .downstream cimport EntryPoint
+from .netset cimport Address
 from .proxyline cimport Line
+from .table cimport Route
 
 
 cdef enum Stage:
@@ -21,6 +23,10 @@ cdef class Handling:
 
 cdef class ServeHTTP(Handling):
     cdef readonly str terms            # name of the TLS options; None: without TLS
+
+
+cdef class PassOn(Handling):
+    cdef readonly Route route
 
 
 cdef class Refusal(Handling):
@@ -45,6 +51,7 @@ cdef class Arrival(Guest):
     cdef Line ends
     cdef Handling handling
 
+    cdef Address client(self)
     cdef void begin(self) noexcept
     cdef void look(self) noexcept
     cdef void wait_for(self, int size) noexcept

@@ -15,11 +15,14 @@ from libc.errno cimport EAGAIN, EINTR, errno
 
 from .deadline cimport now
 from .door cimport Guest, R_BUSY, R_SILENT, Rank
-from .downstream cimport EntryPoint
+from .downstream cimport Downstream, EntryPoint
 from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_FLIGHT, MOST_HELLO, protocols_of, read_hello
+from .message cimport Request
 from .netset cimport Address, address_of_text, text_of_address
 from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
-from .span cimport bytes_of
+from .span cimport bytes_of, span_of, span_of_bytes
+from .step cimport NEXT, Step
+from .table cimport Route, Table
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_PEEK
@@ -106,6 +109,20 @@ cdef class ServeHTTP(Handling):
                                   self.context is not None, self.terms)
 
 
+cdef class PassOn(Handling):
+    """It goes to a server as a whole. route: of a TCP router; context: of TLS that ends here; None: none does."""
+
+    def __init__(self, Route route not None, context=None):
+        self.route = route
+        self.context = context
+
+    cdef Guest guest(self, Arrival arrival):
+        cdef Downstream made = arrival.entry.take(
+            arrival.peer, &arrival.ends if arrival.has_line else NULL, self.context is not None, None)
+        made.route = self.route
+        return made
+
+
 cdef class Refusal(Handling):
     """It is closed, with a TLS alert if one is given. reason: for the log."""
 
@@ -156,6 +173,38 @@ cdef class Arrival(Guest):
         if self.ends.tells:
             return text_of_address(&self.ends.destination)
         return self.sock.getsockname()[0].partition("%")[0]
+
+    def route_of(self, str name not None, tuple protocols not None):
+        """The TCP router for TLS that takes it, or None."""
+        cdef tuple tables = self.entry.switch.current.sealed
+        cdef bytes text = name.encode()
+        cdef bytes offered = b"".join([bytes([len(each)]) + each for each in protocols])
+        cdef Request caller = self.entry.caller
+        cdef Table table
+        if self.entry.index >= len(tables):
+            return None
+        table = <Table?>tables[self.entry.index]
+        if table.count == 0:
+            return None
+        caller.name_connection(span_of_bytes(text), span_of_bytes(offered), self.client())
+        found = table.find(caller)
+        caller.protocols = span_of(NULL, 0)
+        return found
+
+    def refused_by(self, Route route not None):
+        """The name of the middleware of a route that does not let it in, or None."""
+        cdef Request caller = self.entry.caller
+        cdef Step step
+        caller.name_connection(span_of(NULL, 0), span_of(NULL, 0), self.client())
+        for step in route.pipeline.on_request:
+            if step.on_request(caller) != NEXT:
+                caller.answer = None
+                return step.name
+        return None
+
+    cdef Address client(self):
+        cdef bytes text = self.peer[0].partition("%")[0].encode()
+        return address_of_text(text, len(text))
 
     # ---------------------------------------------------------------- as a guest
 

@@ -8,6 +8,7 @@ from .message cimport Request, Response
 from .netset cimport Address, NetSet
 from .port cimport Connection
 from .proxyline cimport Line
+from .table cimport Route
 
 
 cdef class EntryPoint(Door):
@@ -31,6 +32,7 @@ cdef class EntryPoint(Door):
 
 cdef class Downstream(Guest):
     cdef EntryPoint entry
+    cdef Route route                           # of TCP, found before we took over; None: it is looked for
     cdef bint knows_ends                       # `ends` was read before we took over
     cdef str terms                             # name of the TLS options; None without TLS
     cdef Exchange exchange                     # None: a head is awaited

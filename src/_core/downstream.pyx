@@ -155,6 +155,11 @@ cdef class Downstream(Guest):
 
     cdef void take_place(self) noexcept:
         """It may be served now: as a connection that a TCP router takes, or in HTTP."""
+        cdef Route route = self.route
+        if route is not None:
+            self.route = None
+            relay(self, route, &self.ends)
+            return
         if self.awaits_line or self.is_secure or not self.take_route():
             self.arm(self.entry.read_timeout, T_HEAD)
 

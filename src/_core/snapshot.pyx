@@ -8,23 +8,24 @@ cdef class Snapshot:
     """Everything the data path reads, of one generation; built whole before anybody sees it.
 
     tables, secure: one Table an entry point, in the order of their numbers, for plain connections and for those of
-    TLS; None where there is no route. streams: likewise, of the TCP routers for connections without TLS; its routes
-    lead to StreamTargets. doormen: for each entry point a Doorman of `arrival`, or None.
+    TLS; None where there is no route. streams: likewise, of the TCP routers for connections without TLS, sealed: of
+    those with; their routes lead to StreamTargets. doormen: for each entry point a Doorman of `arrival`, or None.
     flows: the service of each UDP entry point, which leads to DatagramTargets; None where there is none.
     An exchange holds the snapshot it began under until it ends, so its reference count is its drain counter.
     """
 
-    def __init__(self, long long generation, tables=(), streams=(), secure=(), doormen=(), flows=()):
+    def __init__(self, long long generation, tables=(), streams=(), secure=(), doormen=(), flows=(), sealed=()):
         self.generation = generation
         self.tables = tuple(tables)
         self.streams = tuple(streams)
         self.secure = tuple(secure)
         self.doormen = tuple(doormen)
         self.flows = tuple(flows)
+        self.sealed = tuple(sealed)
         for service in self.flows:
             if service is not None and not isinstance(service, Balancer):
                 raise TypeError(f"a snapshot takes balancers for datagrams, not {type(service).__name__}")
-        for table in self.tables + self.streams + self.secure:
+        for table in self.tables + self.streams + self.secure + self.sealed:
             if table is not None and not isinstance(table, Table):
                 raise TypeError(f"a snapshot takes tables, not {type(table).__name__}")
 

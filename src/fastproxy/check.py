@@ -181,17 +181,18 @@ class Document:
         for section, language in RULES.items():
             for name in self.names(section):
                 where, rule = _at(self.raw, *section.split("."), name, "rule")
+                tls = _at(self.raw, *section.split("."), name, "tls")[1]
                 if isinstance(rule, str) and rule:
-                    self._find_rule(where, rule, language)
+                    self._find_rule(where, rule, language, tls is not None and text_of(tls) != "false")
 
-    def _find_rule(self, where: Where, rule: str, language: Language) -> None:
+    def _find_rule(self, where: Where, rule: str, language: Language, has_tls: bool) -> None:
         """Look at one rule."""
         try:
             program = compile_rule(rule, language)
         except RuleError as error:
             self._findings.error(where, error.message, place=self._place_in(where, rule, error.column))
         else:
-            if language is TCP and any(host != "*" for host in program.hosts):
+            if language is TCP and not has_tls and any(host != "*" for host in program.hosts):
                 self._findings.error(where, "has HostSNI matcher, but no TLS on router")
 
     def find_references(self, names: Names) -> None:

@@ -329,7 +329,9 @@ class _Search:
         return tuple(
             name
             for name, router in routers
-            if name not in disabled and self._entry_point in getattr(router, "entry_points", ())
+            if name not in disabled
+            and getattr(router, "tls", None) is None
+            and self._entry_point in getattr(router, "entry_points", ())
         )[:MOST]
 
     def _candidates(self, asked: Asked) -> Iterator[Candidate]:

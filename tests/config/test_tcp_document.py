@@ -154,7 +154,8 @@ def test_documents_that_are_refused(text, told):
     [
         ("routers", "{service: s}", "rule: missing; a router needs a rule, such as HostSNI(`*`)"),
         ("routers", "{rule: x}", "service: missing; a router needs the name of a service"),
-        ("routers", "{rule: x, service: s, tls: {}}", "tls: not supported yet"),
+        ("routers", "{rule: x, service: s, tls: {certResolver: le}}", "tls.certResolver: not supported yet"),
+        ("routers", "{rule: x, service: s, tls: {passThrough: maybe}}", 'tls.passthrough: "maybe" is not'),
         (
             "routers",
             "{rule: x, service: s, ruleSyntax: v2}",

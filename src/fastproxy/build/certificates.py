@@ -68,6 +68,9 @@ class Terms(NamedTuple):
 
     is_strict: bool
 
+    offers: tuple[str, ...] = ()
+    """The same in their order: what is offered where TLS ends in front of a TCP service."""
+
     @property
     def fault(self) -> str:
         """Why HTTP cannot be served on these terms; empty: it can."""
@@ -98,7 +101,7 @@ def terms_of(name: str, configured: Options) -> Terms:
     )
     _context(settings)  # what is wrong about it is known now, and not when a client comes
     offered = frozenset(each.encode() for each in configured.alpn_protocols)
-    return Terms(name, settings, offered, configured.sni_strict)
+    return Terms(name, settings, offered, configured.sni_strict, configured.alpn_protocols)
 
 
 def _context(settings: Settings) -> ssl.SSLContext:

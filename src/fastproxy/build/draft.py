@@ -98,12 +98,12 @@ class State:
         """By the names of their middlewares: routers with the same ones share one."""
 
         self.tables: dict[str, tuple[Table, ...]] = {
-            kind: tuple(Table() for _ in range(places.count_of_tables(kind))) for kind in ROUTES
+            kind: tuple(Table() for _ in range(places.count_of_tables())) for kind in ROUTES
         }
         """By the kind of the routers in them; see `Places.count_of_tables`."""
 
         self.claims: dict[str, Claim] = {}
-        """Of every HTTP router with `tls`, also of those that are disabled."""
+        """By kind and name, of every router with `tls`, also of those that are disabled."""
 
         self.shelf = Shelf()
         self.doormen: tuple[Doorman | None, ...] = (None,) * places.size
@@ -180,7 +180,7 @@ class Draft:
             if used == user:
                 _spread(names[used], runtime.nests[used])
             else:
-                names[user].update(_users(runtime.uses[used], names[used]))
+                names[user].update(_users(runtime.users_of(user, used), names[used]))
         return names
 
     # --- building -------------------------------------------------------------------------------------
@@ -214,6 +214,8 @@ class Draft:
         if self.shelf is not self.state.shelf or claimed or self.affected[OPTIONS] or not self._has_begun():
             claims = self.claims.all()
             terms = {name: self._accepted(name) for name in {claim.options for claim in claims.values()}}
+            streams = {claim.options for claim in claims.values() if claim.is_stream}
+            ending = {name: self._accepted(name, in_http=False) for name in streams}
             yield None
             places = self.state.places
             self.doormen = doormen_of(
@@ -221,6 +223,7 @@ class Draft:
                 places.secure,
                 claims.values(),
                 terms,
+                ending,
                 self._accepted(DEFAULT),
                 self.shelf,
             )
@@ -229,13 +232,13 @@ class Draft:
         """Whether there was a generation before."""
         return self.state.runtime.generation > 0
 
-    def _accepted(self, name: str) -> Accepted:
-        """Return the terms of a name, or that there are none for it."""
+    def _accepted(self, name: str, *, in_http: bool = True) -> Accepted:
+        """Return the terms of a name, or that there are none for it. in_http: requests are served on them."""
         try:
             terms: Terms = self._used(OPTIONS, name)
         except Broken as broken:
             return Closed(str(broken))
-        return Closed(terms.fault) if terms.fault else terms
+        return Closed(terms.fault) if terms.fault and in_http else terms
 
     def _build(self, kind: str, name: str) -> Work[None]:
         """Build one object, or note why it is disabled."""
@@ -259,8 +262,8 @@ class Draft:
         if made is None and configured is not None and kind in (CERTIFICATES, STORES):
             made = self._the_one_before(kind, name)
             reason = f"{reason}; the one before it goes on serving" if made is not None else reason
-        if kind == ROUTERS:
-            self._claim(name, configured)
+        if kind in ROUTES:
+            self._claim(kind, name, configured)
         if isinstance(made, (Transport, StreamTransport)) and made.fault:
             reason = made.fault  # it is there all the same for services that need no TLS
         self.built[kind].put(name, made)
@@ -273,11 +276,11 @@ class Draft:
         before = self.built[kind].base.get(name)
         return before if not isinstance(before, Store) or before.default is not None else None
 
-    def _claim(self, name: str, configured: Any) -> None:
+    def _claim(self, kind: str, name: str, configured: Any) -> None:
         is_there = configured is not None and not isinstance(configured, str)
         claim = claim_of(configured, self.state.places) if is_there else None
-        if claim != self.claims.get(name):
-            self.claims.put(name, claim)
+        if claim != self.claims.get(f"{kind} {name}"):
+            self.claims.put(f"{kind} {name}", claim)
 
     def _made(self, kind: str, name: str, configured: Any) -> Work[Any]:
         secret = self.state.secret
@@ -339,7 +342,8 @@ class Draft:
             "balancer": lambda: _balancer(self._used(services, configured.service)),
         }
         if kind == TCP_ROUTERS:
-            return stream_route_of(name, configured, places, **needs)
+            terms = lambda: self._used(OPTIONS, configured.tls.options).name  # noqa: E731
+            return stream_route_of(name, configured, places, **needs, terms=terms)
         return route_of(name, configured, places, **needs, terms=lambda: self._terms(configured.tls.options))
 
     def _warned(self, configured: Any) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ..config.tcp import TcpRouter
 from ..conflicts import WARNING, hosts_of
 from .doormen import Claim
 from .rules import rule_of
-from .runtime import ROUTERS, Broken, priority_of, provider_of
+from .runtime import Broken, priority_of, provider_of
 from .work import Work
 
 BATCH = 128
@@ -42,10 +42,10 @@ class Places(NamedTuple):
         """How many entry points there are, those for UDP too."""
         return len(self.entry_points) + len(self.udp_entry_points)
 
-    def count_of_tables(self, kind: str) -> int:
-        """Return how many tables a kind of routers has: one for each entry point; those of HTTP two,
-        those for plain connections first, then those for TLS."""
-        return self.size * (2 if kind == ROUTERS else 1)
+    def count_of_tables(self) -> int:
+        """Return how many tables a kind of routers has: two for each entry point, those for plain connections
+        first, then those for TLS."""
+        return self.size * 2
 
 
 def places_of(static: StaticConfiguration) -> Places:
@@ -125,7 +125,7 @@ def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
 def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
     """Return the indexes of a router's tables. Raises Broken when it has none."""
     points = places.entry_points
-    first = places.size if isinstance(configured, HttpRouter) and configured.tls is not None else 0
+    first = places.size if configured.tls is not None else 0
     tables = {first + points[each] for each in configured.entry_points if each in points}
     if not tables:
         raise Broken("no valid entryPoint for this router")
@@ -148,14 +148,16 @@ def conflicts_of(configured: HttpRouter | TcpRouter) -> tuple[str, ...]:
     return ()
 
 
-def claim_of(configured: HttpRouter, places: Places) -> Claim | None:
+def claim_of(configured: HttpRouter | TcpRouter, places: Places) -> Claim | None:
     """Return what a router with `tls` says about connections, whether it can serve or not; None: nothing."""
-    hosts = hosts_of(configured.rule) if configured.tls is not None else None
-    if configured.tls is None or hosts is None:
-        return None
     points = places.entry_points
     tables = tuple(points[each] for each in configured.entry_points if each in points)
-    return Claim(tables, hosts, configured.tls.options)
+    if configured.tls is None:
+        return None
+    if isinstance(configured, TcpRouter):
+        return Claim(tables, (), configured.tls.options, is_stream=True)
+    hosts = hosts_of(configured.rule)
+    return None if hosts is None else Claim(tables, hosts, configured.tls.options)
 
 
 def tables_of(

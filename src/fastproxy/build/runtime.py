@@ -60,6 +60,7 @@ NESTING = (MIDDLEWARES, TCP_SERVICES, UDP_SERVICES)
 
 USERS = (
     (OPTIONS, ROUTERS),
+    (OPTIONS, TCP_ROUTERS),
     (MIDDLEWARES, MIDDLEWARES),
     (TRANSPORTS, SERVICES),
     (SERVICES, ROUTERS),
@@ -155,7 +156,9 @@ def references_of(kind: str, configured: Any) -> dict[str, tuple[str, ...]]:
     if kind == MIDDLEWARES and configured.chain is not None:
         return {MIDDLEWARES: configured.chain.middlewares}
     if kind == TCP_ROUTERS:
-        return {TCP_SERVICES: (configured.service,), TCP_MIDDLEWARES: configured.middlewares}
+        found = {TCP_SERVICES: (configured.service,), TCP_MIDDLEWARES: configured.middlewares}
+        ends = configured.tls is not None and not configured.tls.passthrough
+        return {**found, OPTIONS: (configured.tls.options,)} if ends else found
     if kind == TCP_SERVICES and configured.load_balancer is not None:
         return {TCP_TRANSPORTS: (configured.load_balancer.servers_transport,)}
     if kind == UDP_ROUTERS:
@@ -182,6 +185,9 @@ class Runtime:
 
         self.uses: dict[str, Uses] = {kind: Uses() for kind in KINDS}
         """By the kind of what is used: routers use services and middlewares, services use transports."""
+
+        self.tcp_options = Uses()
+        """TCP routers that use TLS options: their names may be those of HTTP routers too."""
 
         self.nests: dict[str, Uses] = {kind: Uses() for kind in NESTING}
         """Who uses others of its own kind."""
@@ -210,6 +216,8 @@ class Runtime:
 
     def users_of(self, user: str, used: str) -> Uses:
         """Return who of the kind `user` refers to whom of the kind `used`."""
+        if (user, used) == (TCP_ROUTERS, OPTIONS):
+            return self.tcp_options
         return self.nests[used] if user == used else self.uses[used]
 
     def record(self, kind: str, name: str) -> Record | None:

@@ -61,8 +61,16 @@ class Builder:
         draft = Draft(self._state, changes)
         yield from draft.build()
         tables, streams = draft.tables[ROUTERS], draft.tables[TCP_ROUTERS]
-        count = len(streams)
-        snapshot = Snapshot(generation, tables[:count], streams, tables[count:], draft.doormen, draft.flows)
+        count = len(streams) // 2
+        snapshot = Snapshot(
+            generation,
+            tables[:count],
+            streams[:count],
+            tables[count:],
+            draft.doormen,
+            draft.flows,
+            streams[count:],
+        )
         made = Generation(snapshot, counts, draft.new_failures(), draft.settle())
         draft.land()
         self.runtime.generation = generation

@@ -3,7 +3,7 @@
 import random
 import ssl
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.balance import Balancer, Turns
 from .._core.netset import NetSet
@@ -175,18 +175,21 @@ def stream_route_of(
     old: Route | None,
     pipeline: Callable[[], Pipeline],
     balancer: Callable[[], Balancer],
+    terms: Callable[[], str],
 ) -> Route:
     """Build one route of connections. Raises Broken with everything that is wrong about it.
 
-    As `routers.route_of`, with the rules of TCP.
+    As `routers.route_of`, with the rules of TCP. terms: gives the name of the TLS options; a route has it if
+    TLS ends here.
     """
-    text = configured.rule
     wrong: list[str] = []
-    rule = attempt(wrong, lambda: old.rule if old is not None and old.rule.text == text else _rule(text))
+    rule = attempt(wrong, lambda: _rule(configured, old, places))
     tables = attempt(wrong, lambda: tables_on(configured, places))
     steps = attempt(wrong, pipeline)
     service = attempt(wrong, balancer)
-    if rule is None or tables is None or steps is None or service is None:
+    ends = configured.tls is not None and not configured.tls.passthrough
+    options = attempt(wrong, terms) if ends else None
+    if wrong or rule is None or tables is None or steps is None or service is None:
         raise Broken("; ".join(wrong))
     return Route(
         name,
@@ -196,13 +199,20 @@ def stream_route_of(
         priority=priority_of(configured),
         order=places.precedence.get(provider_of(name), len(places.precedence)),
         service=configured.service,
+        terms=options,
         extra=tables,
     )
 
 
-def _rule(text: str) -> Rule:
-    """Compile the rule of a router without `tls`. Raises Broken."""
+def _rule(configured: TcpRouter, old: Route | None, places: Places) -> Rule:
+    """Compile the rule of a router, or take it over. Raises Broken."""
+    text = configured.rule
+    if old is not None and old.rule.text == text:
+        indexes: Any = old.extra
+        was_plain = all(at < places.size for at in indexes)  # and so was looked at for names
+        if was_plain or configured.tls is not None:
+            return old.rule
     program = program_of(text, TCP)
-    if any(host != "*" for host in program.hosts):
+    if configured.tls is None and any(host != "*" for host in program.hosts):
         raise Broken(f'invalid rule: "{text}" , has HostSNI matcher, but no TLS on router')
     return Rule(text, program.tests, program.keys)

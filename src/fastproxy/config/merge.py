@@ -4,7 +4,7 @@ Source: "Merging" and "Entry point models" of Traefik v3. What did not change co
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -12,7 +12,7 @@ from .dynamic import KINDS, Configuration
 from .http import HttpMiddleware, HttpRouter, HttpService, ServersTransport
 from .observability import EntryPointObservability, RouterObservability
 from .static import EncodedCharacters, EntryPoint, StaticConfiguration
-from .tcp import TcpRouter, TcpServersTLS, TcpServersTransport, TcpService
+from .tcp import TcpRouter, TcpRouterTLS, TcpServersTLS, TcpServersTransport, TcpService
 from .tls import DEFAULT, RouterTLS
 from .udp import UdpRouter, UdpService, UdpWeighted
 
@@ -149,6 +149,7 @@ class Merger:
             middlewares=tuple(qualified(each, provider) for each in router.middlewares),
             service=qualified(router.service, provider),
             entry_points=router.entry_points or self._defaults,
+            tls=_qualified_tls(router.tls, provider),
         )
         return [(name, made)]
 
@@ -285,7 +286,10 @@ def _full_name(kind: str, name: str, provider: str) -> str:
     return DEFAULT if name == DEFAULT and kind in ALONE else f"{name}@{provider}"
 
 
-def _qualified_tls(tls: RouterTLS | None, provider: str) -> RouterTLS | None:
+OfRouter = TypeVar("OfRouter", RouterTLS, TcpRouterTLS)
+
+
+def _qualified_tls(tls: OfRouter | None, provider: str) -> OfRouter | None:
     if tls is None:
         return None
     name = tls.options or DEFAULT

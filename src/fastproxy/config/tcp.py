@@ -12,7 +12,7 @@ from msgspec import field
 from .http import HIGHEST_PRIORITY
 from .schema import Choice, Mistake, Reads, Section
 from .static import TCP_DIAL_KEEP_ALIVE, TCP_DIAL_TIMEOUT, TCP_TERMINATION_DELAY
-from .tls import CertificatePair
+from .tls import CertificatePair, Domain
 from .values import Nanoseconds, Network, integer, server_address
 
 CATCH_ALL = -1
@@ -34,10 +34,23 @@ def is_catch_all(rule: str) -> bool:
     return _BARE_CATCH_ALL.fullmatch(rule) is not None
 
 
+class TcpRouterTLS(Section, frozen=True):
+    """`tls` of a router: it takes connections of TLS, and no others. `{}` means this too: TLS ends here."""
+
+    MAY_BE_EMPTY = True
+    NOT_YET = "certResolver"
+
+    passthrough: bool = False
+    """The server speaks TLS with the client: its bytes pass as they are."""
+
+    options: str = ""
+    """Name of `tls.options`. Empty: `default`, which `merge` fills in. Does not count with passthrough."""
+
+    domains: tuple[Domain, ...] = ()
+
+
 class TcpRouter(Section, frozen=True):
     """`tcp.routers.<name>`: connections that a rule matches go through middlewares to a service."""
-
-    NOT_YET = "tls"
 
     rule: str = ""
     """As written; its length in bytes is the priority of a router that gives none, see `CATCH_ALL`."""
@@ -53,6 +66,9 @@ class TcpRouter(Section, frozen=True):
     service: str = ""
     priority: int = 0
     """0: the length of the rule in bytes. May be negative."""
+
+    tls: TcpRouterTLS | None = None
+    """None: it takes connections without TLS, and no others."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.rule:
