@@ -116,6 +116,9 @@ class Slot:
         self.borrower: Slot | None = None
         """Who accepts on the sockets of this slot while it has no worker that does."""
 
+        self.successor: Slot | None = None
+        """At whose coming the worker here goes."""
+
         self.clear()
 
     def clear(self) -> None:
@@ -487,13 +490,21 @@ class Workers:
         self._take_back(slot)
         self._lend()
         self._feed(slot)
+        for each in self._slots:
+            if each.successor is slot:
+                each.successor = None
+                self.remove(each)
 
     def _on_asked(self, slot: Slot) -> None:
         """Tell a worker that got a SIGTERM of its own how to end."""
         if self._stopping.is_set():
             slot.send(self._last_word)
-        elif not slot.is_leaving:
+        elif not slot.is_leaving and slot.successor is None:
             log.warning("%s was told to end by somebody else", slot.name)
+            with contextlib.suppress(Refused):
+                if self.serving == [slot]:  # nobody would accept until it has ended
+                    slot.successor = self.add()
+                    return
             self._let_go(slot)
 
     def _on_closed(self, slot: Slot, message: Closed) -> None:

@@ -254,16 +254,34 @@ def test_a_replaced_worker_gets_the_newest_configuration(start, tmp_path, backen
     assert (proxy.get("/new"), proxy.get("/newer")) == (404, 200)
 
 
-def test_a_worker_that_is_told_to_end_finishes_its_requests(start, backend):
-    proxy = start(workers=1).ready()
+def test_workers_that_are_told_to_end_finish_their_requests(start, backend):
+    proxy = start().ready()
+    request = Request(proxy.port, "/slow")
+    assert backend.asked.get(timeout=10) == "/slow"
+    for worker in proxy.workers():
+        os.kill(worker, signal.SIGTERM)
+    backend.release.set()
+    assert request.status() == 200
+    proxy.until("died: exit status 0")
+    assert [proxy.get() for _ in range(10)] == [200] * 10
+
+
+def test_the_only_worker_ends_when_another_one_serves(start, backend):
+    """Else who comes would wait until its requests are over."""
+    proxy = start(workers=1, grace="10m").ready()
     request = Request(proxy.port, "/slow")
     assert backend.asked.get(timeout=10) == "/slow"
     (worker,) = proxy.workers()
     os.kill(worker, signal.SIGTERM)
+    proxy.until("worker 2 .* serves")
+    assert proxy.get() == 200
+    assert is_alive(worker)
     backend.release.set()
     assert request.status() == 200
-    proxy.until("died: exit status 0")
+    wait_for(lambda: not is_alive(worker))
     assert proxy.get() == 200
+    assert len(proxy.workers()) == 1
+    assert not proxy.matches("Traceback|died")
 
 
 def test_without_a_supervisor_the_workers_finish_and_end(start, backend):
