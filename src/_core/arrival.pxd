@@ -47,6 +47,7 @@ cdef class Arrival(Guest):
     cdef double made_at
     cdef object task                   # of taking over
     cdef bint awaits_line              # a header of the PROXY protocol may come first
+    cdef bint is_postgres              # it has asked for TLS as PostgreSQL does, and was told to begin
     cdef bint has_line                 # one may have come, and `ends` says what it told
     cdef Line ends
     cdef Handling handling
@@ -54,6 +55,7 @@ cdef class Arrival(Guest):
     cdef Address client(self)
     cdef void begin(self) noexcept
     cdef void look(self) noexcept
+    cdef Handling begin_postgres(self)
     cdef void wait_for(self, int size) noexcept
     cdef bint take_line(self, Py_ssize_t size) except -1
     cdef void take_up(self, Handling handling) noexcept

@@ -12,6 +12,7 @@ import socket
 import ssl
 
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcmp
 
 from .deadline cimport now
 from .door cimport Guest, R_BUSY, R_SILENT, Rank
@@ -20,6 +21,7 @@ from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_FLIGHT, MOST_HELLO, pro
 from .message cimport Request
 from .netset cimport Address, address_of_text, text_of_address
 from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
+from .relay cimport SSL_REQUEST, SSL_REQUEST_SIZE
 from .span cimport bytes_of, span_of, span_of_bytes
 from .step cimport NEXT, Step
 from .table cimport Route, Table
@@ -120,6 +122,7 @@ cdef class PassOn(Handling):
         cdef Downstream made = arrival.entry.take(
             arrival.peer, &arrival.ends if arrival.has_line else NULL, self.context is not None, None)
         made.route = self.route
+        made.asks_tls = arrival.is_postgres and self.context is None
         return made
 
 
@@ -144,6 +147,10 @@ cdef class Doorman:
     def secure(self, Arrival arrival not None, str name not None, tuple protocols not None):
         """Decide about one that does (rows 8 and 9). name: asked for, as sent; protocols: offered, as bytes."""
         return Refusal("nobody speaks TLS here")
+
+    def postgres(self, Arrival arrival not None, str name not None, tuple protocols not None):
+        """Decide about one that does behind PostgreSQL's SSLRequest (row 4), which was answered."""
+        return Refusal("nobody speaks PostgreSQL here")
 
 
 cdef ServeHTTP PLAIN = ServeHTTP()
@@ -337,7 +344,13 @@ cdef class Arrival(Guest):
         if self.entry.index >= len(doormen) or doormen[self.entry.index] is None:
             return PLAIN       # it had one when this connection was accepted
         doorman = <Doorman?>doormen[self.entry.index]
-        # Row 4, PostgreSQL's SSLRequest, goes here.
+        if not self.is_postgres and memcmp(at, SSL_REQUEST, min(size, SSL_REQUEST_SIZE)) == 0:
+            if size < SSL_REQUEST_SIZE:
+                self.wait_for(size + 1)
+                return None
+            return self.begin_postgres()
+        if self.is_postgres and first != HANDSHAKE:
+            return Refusal("PostgreSQL: it asked for TLS, and does not begin it")
         if first == OLD_HELLO:
             return doorman.secure(self, "", ())
         if first != HANDSHAKE:
@@ -348,7 +361,20 @@ cdef class Arrival(Guest):
         if heard == H_PARTIAL:
             self.wait_for(hello.wanted)
             return None
-        return doorman.secure(self, bytes_of(hello.name).decode("ascii"), protocols_of(&hello))
+        name = bytes_of(hello.name).decode("ascii")
+        if self.is_postgres:
+            return doorman.postgres(self, name, protocols_of(&hello))
+        return doorman.secure(self, name, protocols_of(&hello))
+
+    cdef Handling begin_postgres(self):
+        """Row 4: take PostgreSQL's SSLRequest, and answer that TLS may begin. None: look again."""
+        if recv(self.fd, flight, SSL_REQUEST_SIZE, MSG_DONTWAIT) != SSL_REQUEST_SIZE:
+            return Refusal("PostgreSQL: its request cannot be taken")
+        if c_send(self.fd, b"S", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1:
+            return Refusal("PostgreSQL: it cannot be answered")
+        self.is_postgres = True
+        self.wait_for(1)
+        return None
 
     cdef void wait_for(self, int size) noexcept:
         """Look again when so many bytes are there, or the client ends."""

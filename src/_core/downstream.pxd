@@ -33,6 +33,7 @@ cdef class EntryPoint(Door):
 cdef class Downstream(Guest):
     cdef EntryPoint entry
     cdef Route route                           # of TCP, found before we took over; None: it is looked for
+    cdef bint asks_tls                         # its server is asked for TLS as PostgreSQL does before anything passes
     cdef bint knows_ends                       # `ends` was read before we took over
     cdef str terms                             # name of the TLS options; None without TLS
     cdef Exchange exchange                     # None: a head is awaited

@@ -158,7 +158,7 @@ cdef class Downstream(Guest):
         cdef Route route = self.route
         if route is not None:
             self.route = None
-            relay(self, route, &self.ends)
+            relay(self, route, &self.ends, self.asks_tls)
             return
         if self.awaits_line or self.is_secure or not self.take_route():
             self.arm(self.entry.read_timeout, T_HEAD)
@@ -190,7 +190,7 @@ cdef class Downstream(Guest):
             self.report(error)
             self.abort()
             return True
-        relay(self, route, &self.ends)
+        relay(self, route, &self.ends, False)
         return True
 
     cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept:

@@ -32,6 +32,7 @@ cdef enum:
     T_TERMINATION = 1      # for both kinds of connections nothing that they know by another name in a tunnel
 
 cdef double AT_ONCE = 0.001
+cdef const char* SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 cdef class Call(Receiver):
@@ -61,7 +62,6 @@ cdef class Relay(Splice):
     cdef void connected(self, Upstream server) noexcept:
         cdef Connection client = self.one
         cdef StreamTarget target = <StreamTarget>self.target
-        cdef bytes early = self.early
         cdef bytes header
         self.dialling = None
         if client is None or client.is_closing:
@@ -83,6 +83,18 @@ cdef class Relay(Splice):
             server.report(error)
             client.abort()
             return
+        if self.asks_tls:
+            client.pause()
+            server.put(SSL_REQUEST, SSL_REQUEST_SIZE)
+            server.flush()
+            server.arm(target.pool.dial_timeout, T_TERMINATION)
+        else:
+            self.go_on()
+
+    cdef void go_on(self) noexcept:
+        """The server is ready: what waits is sent, and from now on bytes pass."""
+        cdef Connection client = self.one, server = self.two
+        cdef bytes early = self.early
         if early is not None:
             self.early = None
             server.put(early, len(early))
@@ -118,7 +130,19 @@ cdef class Relay(Splice):
     # -------- what happened
 
     cdef void on_data(self, Connection side, const char* at, Py_ssize_t size) noexcept:
-        if self.two is not None:
+        if self.asks_tls and side is self.two:
+            self.asks_tls = False
+            side.arm(0, T_TERMINATION)
+            if size == 1 and at[0] == 83 and self.one is not None:     # 'S'
+                self.go_on()
+                return
+            try:
+                side.engine.log.warning("server %s does not speak TLS for PostgreSQL", self.target.url)
+            except Exception:
+                pass
+            side.close()
+            return
+        if self.two is not None and not self.asks_tls:
             Splice.on_data(self, side, at, size)
             return
         side.pause()
@@ -132,7 +156,10 @@ cdef class Relay(Splice):
     cdef void on_eof(self, Connection side) noexcept:
         cdef Connection to = self.other(side)
         cdef double patience
-        if to is None:
+        if self.asks_tls and side is self.two:
+            side.close()
+            return
+        if to is None or self.asks_tls:
             self.ended_early = True
             return
         if to.is_secure and self.ends == 0:
@@ -181,8 +208,11 @@ cdef int tell_ends(Line* ends, Connection client) except -1:
     return 0
 
 
-cdef void relay(Connection client, Route route, const Line* ends) noexcept:
-    """Pass a connection on as a route says: to the next server of its service; closed when there is none."""
+cdef void relay(Connection client, Route route, const Line* ends, bint asks_tls) noexcept:
+    """Pass a connection on as a route says: to the next server of its service; closed when there is none.
+
+    asks_tls: the client has asked for TLS as PostgreSQL does, and was told to begin; the server has to agree.
+    """
     cdef Relay made
     cdef Target target
     try:
@@ -197,5 +227,6 @@ cdef void relay(Connection client, Route route, const Line* ends) noexcept:
     made.one = client
     made.target = target
     made.line = ends[0]
+    made.asks_tls = asks_tls
     client.tunnel = made
     made.begin()

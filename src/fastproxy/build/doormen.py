@@ -73,6 +73,13 @@ class Doorman(arrival.Doorman):
             return Refusal(f"TLS for {name or 'no name'}: {terms.reason}")
         return self._accepted(terms, name or arrival.local(), protocols)
 
+    def postgres(self, arrival: Arrival, name: str, protocols: tuple[bytes, ...]) -> Handling:
+        """Decide row 4: TLS of PostgreSQL is for TCP routers and nobody else."""
+        route = arrival.route_of(name.lower(), protocols)
+        if route is None:
+            return Refusal(f"PostgreSQL with TLS for {name or 'no name'}: no TCP router takes it")
+        return self._passed_on(route, name.lower(), arrival, protocols)
+
     def _passed_on(
         self, route: Route, name: str, arrival: Arrival, protocols: tuple[bytes, ...]
     ) -> Handling:
