@@ -429,7 +429,7 @@ cdef class Arrival(Guest):
             self.leave(None)
             raise
         except OSError as error:
-            self.leave(f"TLS: {error}")
+            self.leave(f"TLS: {str(error) or type(error).__name__}")
         except Exception as error:
             self.report(error)
             self.leave(None)

@@ -314,7 +314,7 @@ cdef class Downstream(Guest):
     cdef void on_deadline(self, int what) noexcept:
         cdef double time
         if self.is_closing:
-            self.abort()
+            self.on_close_late(what)
         elif what == T_EXCHANGE and self.exchange is not None:
             time = now()
             if self.write_due <= time:

@@ -90,6 +90,7 @@ cdef class Connection(Peer):
     cdef void queue(self, const char* at, Py_ssize_t size) noexcept
     cdef void send_eof(self) noexcept
     cdef void close(self) noexcept
+    cdef void on_close_late(self, int looks) noexcept
     cdef void abort(self) noexcept
     cdef void arm(self, double seconds, int what) noexcept
     cdef void report(self, object error) noexcept

@@ -23,6 +23,10 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
 
+cdef extern from "sys/ioctl.h" nogil:
+    unsigned long TIOCOUTQ
+    int ioctl(int fd, unsigned long request, int* out)
+
 cdef extern from "time.h" nogil:
     long time(long* out)
 
@@ -30,6 +34,7 @@ cdef enum:
     COPY_SIZE = 8192       # up to here a run of body bytes is copied behind the head; beyond, it is sent from its place
 
 cdef double PATIENCE = 60.0
+cdef double FAREWELL = 2.0     # seconds after which a peer of TLS that has received everything is not waited for
 
 cdef object engines = weakref.WeakValueDictionary()    # by loop; connections and entry points hold them
 
@@ -337,12 +342,28 @@ cdef class Connection(Peer):
         self.flush()
         self.is_closing = True
         if self.transport is not None:
-            if self.is_full or self.is_secure:
-                self.arm(self.engine.patience, 0)      # TLS waits until the peer has said its farewell too
+            if self.is_secure:
+                self.arm(FAREWELL, 1)      # TLS waits until the peer has said its farewell too
+            elif self.is_full:
+                self.arm(self.engine.patience, 0)
             try:
                 self.transport.close()
             except Exception as error:
                 self.report(error)
+
+    cdef void on_close_late(self, int looks) noexcept:
+        """Closing takes long: cut the peer off, unless it is of TLS and still receives. looks: how many so far."""
+        cdef int unsent = 0
+        cdef double waited = looks * FAREWELL
+        if self.is_secure and self.transport is not None and waited < self.engine.patience:
+            try:
+                ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, &unsent)
+            except Exception as error:
+                self.report(error)
+            if unsent > 0:
+                self.arm(min(FAREWELL, self.engine.patience - waited), looks + 1)
+                return
+        self.abort()
 
     cdef void abort(self) noexcept:
         """Close now; what waits is dropped."""

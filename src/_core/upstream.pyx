@@ -328,7 +328,7 @@ cdef class Upstream(Connection):
 
     cdef void on_deadline(self, int what) noexcept:
         if self.is_closing:
-            self.abort()
+            self.on_close_late(what)
         elif self.tunnel is not None:
             self.close()
         elif self.receiver is None:
