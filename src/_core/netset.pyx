@@ -67,8 +67,8 @@ cdef Address address_of_text(const char* at, Py_ssize_t size) noexcept nogil:
     cdef Address out = no_address()
     cdef char text[TEXT_MAX]
     cdef char four[4]
-    if at is NULL or size <= 0 or size >= TEXT_MAX:
-        return out
+    if at is NULL or size <= 0 or size >= TEXT_MAX or memchr(at, 0, size) is not NULL:
+        return out             # inet_pton would take a zero byte for the end
     memcpy(text, at, size)
     text[size] = 0
     if memchr(text, 58, size) is not NULL:    # ':'

@@ -40,6 +40,8 @@ PORT = st.integers(0, 65535)
         (b"PROXY TCP4 10.0.0.1 10.0.0.2 -1 80\r\n", "bad"),
         (b"PROXY TCP4 10.0.0.01 10.0.0.2 1 80\r\n", "bad"),
         (b"PROXY TCP4 ::1 ::2 1 80\r\n", "bad"),
+        (b"PROXY TCP4 10.0.0.1\0 10.0.0.2 1 80\r\n", "bad"),
+        (b"PROXY TCP6 ::1 ::ffff:1\0.2.3.4 1 80\r\n", "bad"),
         (b"PROXY TCP5 10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
         (b"PROXY tcp4 10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
         (b"PROXY TCP4 10.0.0.1 10.0.0.2 1 80\n", "bad"),
