@@ -1,4 +1,4 @@
-"""The end of a connection of TLS: a client has a moment for its farewell, and all the time it needs to read."""
+"""The end of a connection of TLS: a client has a moment for its farewell, and all the time that it reads."""
 
 import asyncio
 import socket
@@ -15,9 +15,7 @@ BODY = 200_000
 @pytest.fixture
 async def here(house, issue):
     timeouts = {"idleTimeout": "100ms", "readTimeout": "20s"}
-    return await house(
-        lambda url: only_safe(url, issue), transport={"respondingTimeouts": timeouts}
-    )
+    return await house(lambda url: only_safe(url, issue), transport={"respondingTimeouts": timeouts})
 
 
 async def ask(client, body=b""):
