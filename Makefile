@@ -6,6 +6,7 @@
 #   make lint    ruff, cython-lint, mypy, and no performance hint from Cython
 #   make wheel   source distribution, a wheel from it, and a trial of that wheel
 #   make debug   build with every check on, then run the suite against it
+#   make asan    build with sanitizers, then run the core's tests under them   (ARGS="bench/fuzz.py" goes to python)
 #   make build   the compiled half only;  make gate: micro benchmarks against the saved ratios
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 INSTALL := PYTHONWARNINGS='ignore:Editable installation' $(PIP) install -q --no-build-isolation
 CORE := $(wildcard src/_core/*.pyx src/_core/*.pxd)
 
-.PHONY: run test bench gate lint wheel debug build clean
+.PHONY: run test bench gate lint wheel debug asan build clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.built
@@ -51,6 +52,16 @@ debug: $(VENV)/.built $(VENV)/.test-needs
 	rm -f $(VENV)/.built                  # the next target without checks builds in place again
 	FASTPROXY_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace
 	$(BIN)/python -m pytest $(ARGS)
+
+# Beside the build in place, which stays as it is. What is said of leaks is read by bench/fuzz.py; at the end of a
+# process CPython itself leaves too much. Programs that tests start run under the same libraries.
+SANITIZED = $(foreach library,libasan.so libubsan.so libstdc++.so.6,$(shell gcc -print-file-name=$(library)))
+asan: $(VENV)/.built $(VENV)/.test-needs
+	FASTPROXY_ASAN=1 $(BIN)/python setup.py -q build --build-lib build/asan/lib
+	LD_PRELOAD="$(SANITIZED)" PYTHONMALLOC=malloc PYTHONPATH=build/asan/lib \
+	  ASAN_OPTIONS=detect_leaks=1:leak_check_at_exit=0:detect_stack_use_after_return=1:malloc_context_size=6 \
+	  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	  $(BIN)/python $(or $(ARGS),-m pytest tests/core tests/wire tests/tcp tests/tls)
 
 build: $(VENV)/.built
 
