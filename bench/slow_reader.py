@@ -1,9 +1,10 @@
 """A gibibyte down and a gibibyte up through a slow reader: how much memory the proxy takes meanwhile.
 
 Who sends does so as fast as it may; who reads rests first, then takes a little at a time. Each direction is
-tried with a length and in chunks. Counted is the memory that only the proxy's process tree has, every 50 ms.
+tried with a length and in chunks; with fastproxy also over TLS, and through a TCP router, which passes the
+same bytes on unread. Counted is the memory that only the proxy's process tree has, every 50 ms.
 
-    python bench/slow_reader.py --mebibytes 1024
+    python bench/slow_reader.py --mebibytes 1024 --way tcp --way tls
 
 Exits 1 when the memory grew by more than 32 MiB, or a byte was lost.
 """
@@ -11,6 +12,7 @@ Exits 1 when the memory grew by more than 32 MiB, or a byte was lost.
 import argparse
 import os
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -18,10 +20,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from rig import configs, fleet, machine
-from rig.processes import end_on_signal
+from rig.processes import end_on_signal, free_ports, server
 from rig.promises import judge
 
 MIB = 2**20
@@ -113,16 +117,32 @@ def answer(connection: socket.socket, stream, line: str, fields: dict[str, str],
 
 # -- the runs ---------------------------------------------------------------------------------------------
 
-def download(port: int, size: int, chunked: bool) -> int:
-    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+class Way(NamedTuple):
+    """How a client comes in."""
+
+    port: int
+    over_tls: bool = False
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        if not self.over_tls:
+            return connection
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(connection, server_hostname="bench.example")
+
+
+def download(way: Way, size: int, chunked: bool) -> int:
+    with way.connect() as connection, connection.makefile("rb") as stream:
         path = b"/chunked" if chunked else b"/length"
         connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: bench.example\r\n\r\n")
         line, fields = read_head(stream)
         return SlowReader(stream).read(fields) if " 200 " in line else 0
 
 
-def upload(port: int, size: int, chunked: bool) -> int:
-    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+def upload(way: Way, size: int, chunked: bool) -> int:
+    with way.connect() as connection, connection.makefile("rb") as stream:
         connection.sendall(b"POST /taken HTTP/1.1\r\nHost: bench.example\r\n" + framing(size, chunked))
         send_body(connection, size, chunked)
         line, fields = read_head(stream)
@@ -154,18 +174,54 @@ def peak_of(root: int) -> Iterator[list[int]]:
         thread.join()
 
 
-def run(running: fleet.Running, size: int) -> Iterator[tuple[bool, str]]:
-    """Yield (kept, what was found) for each direction and framing."""
-    began = machine.memory_of(running.pid).uss
-    for name, (move, chunked) in RUNS.items():
-        with peak_of(running.pid) as peak:
+def run(pid: int, ways: dict[str, Way], size: int) -> Iterator[tuple[bool, str]]:
+    """Yield (kept, what was found) for each way, direction and framing."""
+    began = machine.memory_of(pid).uss
+    for way, (name, (move, chunked)) in product(ways, RUNS.items()):
+        if chunked and way == "tcp":
+            continue    # bytes like any other
+        with peak_of(pid) as peak:
             started = time.monotonic()
-            moved = move(running.port, size, chunked)
+            moved = move(ways[way], size, chunked)
             took = time.monotonic() - started
         grown = peak[0] - began
         lost = "" if moved == size else f", but {size - moved} bytes were lost"
-        found = f"{name}: {moved / MIB:.0f} MiB in {took:.1f} s, memory grew by {grown / MIB:.1f} MiB{lost}"
-        yield grown <= MAY_GROW and not lost, found
+        found = f"{moved / MIB:.0f} MiB in {took:.1f} s, memory grew by {grown / MIB:.1f} MiB{lost}"
+        yield grown <= MAY_GROW and not lost, f"{way}, {name}: {found}"
+
+
+ROUTES = """    safe: {rule: "PathPrefix(`/`)", service: backend, tls: {}}
+tcp:
+  services:
+    backend: {loadBalancer: {servers: [{address: "127.0.0.1:%d"}]}}
+  routers:
+    all: {rule: "HostSNI(`*`)", service: backend, entryPoints: [relay]}
+"""
+
+
+@contextmanager
+def three_ways(folder: Path, backend: int) -> Iterator[tuple[int, dict[str, Way]]]:
+    """Run a fastproxy that is reached by HTTP, HTTPS and TCP; yields its process and the ways."""
+    port, relay = free_ports(2)
+    folder.mkdir()
+    command = configs.fastproxy(configs.Site(folder, port, (backend, backend), []))
+    for file, before, more in (
+        ("static.yml", "providers:\n", f'  relay: {{address: "127.0.0.1:{relay}"}}\n'),
+        ("dynamic.yml", "", ROUTES % backend),
+    ):
+        text = (folder / file).read_text()
+        (folder / file).write_text(text.replace(before, more + before, 1) if before else text + more)
+    ready = lambda: fleet.status_of(port, "/small") == 200          # noqa: E731
+    with server(command, cores=os.sched_getaffinity(0), log=folder / "log", ready=ready) as process:
+        yield process.pid, {"http": Way(port), "tls": Way(port, over_tls=True), "tcp": Way(relay)}
+
+
+@contextmanager
+def one_way(kind: str, folder: Path, backend: int) -> Iterator[tuple[int, dict[str, Way]]]:
+    """Run a proxy of some kind."""
+    cores = os.sched_getaffinity(0)
+    with fleet.proxy(kind, folder, cores, (backend, backend), checked=False) as running:
+        yield running.pid, {"http": Way(running.port)}
 
 
 @contextmanager
@@ -186,14 +242,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("--mebibytes", type=int, default=1024, metavar="N", help="in each run, default 1024")
     parser.add_argument("--proxy", choices=list(configs.COMMANDS), default="fastproxy")
+    parser.add_argument("--way", action="append", choices=["http", "tls", "tcp"], help="default: all")
     given = parser.parse_args()
     machine.need(given.proxy)
     size = given.mebibytes * MIB
     with tempfile.TemporaryDirectory(prefix="fastproxy-slow-") as folder, own_backend(size) as backend:
-        cores = os.sched_getaffinity(0)
-        proxy = fleet.proxy(given.proxy, Path(folder) / "proxy", cores, (backend, backend), checked=False)
-        with proxy as running:
-            return judge((kept, f"{found} (<= {MAY_GROW / MIB:.0f})") for kept, found in run(running, size))
+        place = Path(folder) / "proxy"
+        is_ours = given.proxy == "fastproxy"
+        running = three_ways(place, backend) if is_ours else one_way(given.proxy, place, backend)
+        with running as (pid, ways):
+            chosen = {name: way for name, way in ways.items() if name in (given.way or ways)}
+            results = run(pid, chosen, size)
+            return judge((kept, f"{found} (<= {MAY_GROW / MIB:.0f})") for kept, found in results)
 
 
 if __name__ == "__main__":
