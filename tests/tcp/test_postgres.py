@@ -1,4 +1,4 @@
-"""PostgreSQL asks for TLS in its own way: ended here, passed through, with a real server and a real client."""
+"""PostgreSQL asks for TLS in its own way: ended here, passed through, with a real server and client."""
 
 import asyncio
 import os
