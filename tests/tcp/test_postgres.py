@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -108,24 +109,29 @@ BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=T
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory, authority):
+def database(authority):
     """Start a PostgreSQL with TLS on a free port; gives the port."""
     if BINARIES is None or shutil.which("psql") is None:
         pytest.skip("Debian's postgresql is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    leaf = authority.issue_cert("db.test")
-    (folder / "server.crt").write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
-    (folder / "server.key").write_bytes(leaf.private_key_pem.bytes())
-    (folder / "server.key").chmod(0o600)
-    before = []
-    if os.getuid() == 0:  # it does not run as root
-        for each in (folder, *folder.iterdir()):
-            shutil.chown(each, "postgres")
-        for each in list(folder.parents)[:2]:
-            each.chmod(0o755)
-        before = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    # Not in pytest's own folder: that is closed to other users, and PostgreSQL does not run as root.
+    with tempfile.TemporaryDirectory(prefix="fastproxy-postgres-") as name:
+        folder = Path(name)
+        leaf = authority.issue_cert("db.test")
+        (folder / "server.crt").write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+        (folder / "server.key").write_bytes(leaf.private_key_pem.bytes())
+        (folder / "server.key").chmod(0o600)
+        before = []
+        if os.getuid() == 0:
+            for each in (folder, *folder.iterdir()):
+                shutil.chown(each, "postgres")
+            before = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        yield from running(folder, before)
+
+
+def running(folder, before):
+    """Run a server in a folder. before: what makes somebody else of us."""
     data, port = folder / "data", free_port()
-    run = {"check": True, "capture_output": True, "cwd": folder}
+    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
     subprocess.run([*before, BINARIES / "initdb", "-D", data, "-U", "app", "-A", "trust"], **run)
     settings = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c ssl=on "
