@@ -5,6 +5,7 @@ configuration, first dynamic configuration, log, sockets, workers. What is wrong
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -240,6 +241,9 @@ class Supervisor:
         self._upgrading: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._is_ready = False
+        self._meanwhile: set[signal.Signals] = set()
+        """Signals to read or to open something again that have come since an upgrade began."""
+
         self._handed_over: Sequence[str] = ()
         """Entry points on whose sockets another program accepts when this one ends."""
 
@@ -357,6 +361,7 @@ class Supervisor:
 
     def _on_reload(self) -> None:
         log.info("SIGHUP: the configuration is read again")
+        self._meanwhile.add(signal.SIGHUP)
         if self._is_serving:
             notify(*reloading())
         self._reloading = asyncio.ensure_future(self._reload())
@@ -372,6 +377,7 @@ class Supervisor:
         return self._is_ready and not self._asked_to_stop.is_set()
 
     def _on_reopen(self) -> None:
+        self._meanwhile.add(signal.SIGUSR1)
         process_log.reopen()
         self._workers.reopen_logs()
         log.info("SIGUSR1: logs are opened again")
@@ -408,6 +414,7 @@ class Supervisor:
         else:
             log.info("SIGUSR2: this program is started anew, and ends when that serves")
             self._workers.may_grow = False
+            self._meanwhile.clear()
             self._upgrading = asyncio.create_task(self._upgrade())
 
     async def _upgrade(self) -> None:
@@ -423,6 +430,9 @@ class Supervisor:
             self._listeners[name].is_kept = True
         notify(f"MAINPID={successor.pid}")
         successor.go()
+        for number in self._meanwhile:  # what it has read or opened may be older than that
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(successor.pid, number)
         log.info("process %d has taken over; connections that are open here may finish", successor.pid)
         self._asked_to_stop.set()
 

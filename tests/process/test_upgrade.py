@@ -203,6 +203,25 @@ def test_a_new_one_that_dies_in_its_start(start):
     assert serves(proxy)
 
 
+def test_what_is_to_be_read_again_while_a_new_one_starts_it_reads_again(start, backend, tmp_path):
+    """It may have read the file before somebody changed it."""
+    proxy = start(workers=1)
+    proxy.signal(signal.SIGUSR2)
+    new = int(proxy.until(r"fastproxy starts .*\bpid=(\d+)", 2)[1])
+    os.kill(new, signal.SIGSTOP)
+    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="Path(`/new`)", port=backend.port))
+    proxy.signal(signal.SIGHUP)
+    proxy.signal(signal.SIGUSR1)
+    proxy.until("SIGUSR1: logs are opened again")
+    os.kill(new, signal.SIGCONT)
+    proxy.until("has taken over")
+    proxy.until("SIGHUP: the configuration is read again", 2)
+    proxy.until("SIGUSR1: logs are opened again", 2)
+    wait_for(lambda: not is_alive(proxy.pid))
+    wait_for(lambda: proxy.get("/") == 404)
+    assert proxy.get("/new") == 200
+
+
 def test_a_stop_while_a_new_one_starts(start):
     proxy = start(workers=1)
     new = halted(proxy)
