@@ -20,10 +20,23 @@ cdef enum:
     T_ENTRY_POINT
     T_REFERER
     T_AGENT
+    T_TLS_VERSION              # of the connection
+    T_TLS_CIPHER
+    T_TLS_SUBJECT              # of the certificate that the client has shown
     T_ASKED_FIELDS             # whole JSON members, each with its comma: header fields of the request,
     T_ORIGIN_FIELDS            # of the server's answer,
     T_ANSWER_FIELDS            # and of that to the client
     TEXTS
+
+    # What follows from these, once a line is written.
+    D_WHO = TEXTS              # the forwarded client, or the peer
+    D_USER
+    D_PATH
+    D_HOST
+    D_PORT
+    D_PROTOCOL
+    D_SCHEME
+    ALL_TEXTS
 
 
 cdef enum:
@@ -42,19 +55,26 @@ cdef enum:
     N_COUNT                    # of this request, in the whole instance
     NUMBERS
 
+    D_DURATION = NUMBERS       # nanoseconds
+    D_MILLISECONDS
+    D_OVERHEAD
+    ALL_NUMBERS
+
 
 cdef struct Facts:
     # Of one request. The texts are borrowed.
-    Span[16] text
-    long long[13] number
+    Span[26] text
+    long long[16] number
 
 
 cdef struct Op:
     # One thing that a line tells.
     Span before                # written before it, and with it left out
-    int source                 # a Source
-    int index                  # of a text or number, for those that are told as they are
-    int form                   # a Form
+    int code                   # a Code
+    int index                  # of a text or number
+    char[2] after              # what is written behind it, and of that
+    char after_size
+    bint is_json
 
 
 cdef struct Named:
@@ -68,7 +88,7 @@ cdef struct Second:
     long long second           # since 1970
     int size
     int end_size
-    char[40] text              # up to the seconds
+    char[32] text              # up to the seconds
     char[8] end                # the zone
 
 
@@ -85,6 +105,8 @@ cdef class AccessLog:
     cdef readonly bint wants_fields        # header fields are told, beside these two of the request
     cdef readonly bint wants_known
     cdef readonly bint wants_origin    # durations of services are told
+    cdef object tls_of         # None: nothing is told of TLS
+    cdef bint wants_host
 
     # Which lines are kept: any of these.
     cdef bint is_filtered
@@ -99,15 +121,16 @@ cdef class AccessLog:
     cdef char* scratch         # owned
     cdef Py_ssize_t scratch_size
 
+    cdef tuple tls_facts(self, object transport)
     cdef void write(self, Facts* facts, Head asked) noexcept
     cdef Receipt hold(self, Facts* facts, Head asked)
     cdef Span fields_of(self, Head head, const char* prefix, Py_ssize_t prefix_size, Span forwarded) noexcept
 
     cdef bint is_kept(self, const Facts* facts) noexcept nogil
     cdef void add_asked(self, Facts* facts, Head asked) noexcept
+    cdef Py_ssize_t derive(self, Facts* facts) noexcept nogil
     cdef void put_line(self, Facts* facts) noexcept
-    cdef char* put(self, char* at, const Op* op, const Facts* facts) noexcept
-    cdef char* put_start(self, char* at, const Facts* facts, int form, bint is_local) noexcept
+    cdef char* put_rare(self, char* at, int code, const Facts* facts) noexcept
     cdef bint has_scratch(self, Py_ssize_t size) noexcept
     cdef int mode_of(self, Span name) noexcept nogil
     cdef int choose(self, Head head) noexcept nogil

@@ -10,7 +10,7 @@ U+FFFD.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcpy, memset
@@ -40,77 +40,79 @@ cdef extern from "time.h" nogil:
     tm* gmtime_r(const time_t* time, tm* out)
     tm* localtime_r(const time_t* time, tm* out)
 
-cdef enum Form:
-    F_PLAIN            # for a person: "-" where there is nothing, milliseconds, the date of common logs
-    F_QUOTED           # the same between quotes
-    F_REDACTED         # the same, but not what it is
-    F_JSON             # a value and a comma, nanoseconds, dates of RFC 3339
-
-cdef enum Source:
-    S_NOTHING          # only the text before it
-    S_TEXT             # facts.text[index]
-    S_POSSIBLE_TEXT    # the same; in JSON left out with its name where it is empty
-    S_NUMBER           # facts.number[index]
-    S_FIELDS           # facts.text[index], as it is
-    S_CLIENT_ADDR
-    S_CLIENT_HOST
-    S_CLIENT_PORT
-    S_CLIENT_USERNAME
-    S_DURATION
-    S_GZIP_RATIO
-    S_OVERHEAD
-    S_REQUEST_HOST
-    S_REQUEST_PATH
-    S_REQUEST_PORT
-    S_REQUEST_PROTOCOL
-    S_REQUEST_SCHEME
-    S_START_LOCAL
-    S_START_UTC
-    S_TIME             # of the end; closes a line of JSON, so no comma follows
+cdef enum Code:
+    # What may be left out, with the text before it.
+    C_FIELDS           # text[index], as it is
+    C_POSSIBLE         # text[index]
+    C_RATIO            # of the origin's size to ours, where they differ
+    # What is told always; texts first.
+    C_TEXT             # text[index]
+    C_WORD             # the same; "-" where it is empty
+    C_REDACTED         # that there is one; "-" where it is empty
+    C_NUMBER           # number[index]
+    C_NOTHING          # only the text before it
+    C_CLIENT_ADDR
+    C_CLIENT_PORT      # which is a text
+    C_CLF_LOCAL        # the start, as common logs have it
+    C_CLF_UTC
+    C_START_LOCAL      # and of RFC 3339
+    C_START_UTC
+    C_TIME             # of the end
 
 SOURCES = {
-    "": (S_NOTHING, 0),
-    "ClientAddr": (S_CLIENT_ADDR, 0),
-    "ClientHost": (S_CLIENT_HOST, 0),
-    "ClientPort": (S_CLIENT_PORT, 0),
-    "ClientUsername": (S_CLIENT_USERNAME, 0),
-    "DownstreamContentSize": (S_NUMBER, N_SIZE),
-    "DownstreamStatus": (S_NUMBER, N_STATUS),
-    "Duration": (S_DURATION, 0),
-    "GzipRatio": (S_GZIP_RATIO, 0),
-    "OriginContentSize": (S_NUMBER, N_ORIGIN_SIZE),
-    "OriginDuration": (S_NUMBER, N_ORIGIN_DURATION),
-    "OriginStatus": (S_NUMBER, N_ORIGIN_STATUS),
-    "Overhead": (S_OVERHEAD, 0),
-    "RequestAddr": (S_TEXT, T_HOST),
-    "RequestContentSize": (S_NUMBER, N_ASKED_SIZE),
-    "RequestCount": (S_NUMBER, N_COUNT),
-    "RequestHost": (S_REQUEST_HOST, 0),
-    "RequestMethod": (S_TEXT, T_METHOD),
-    "RequestPath": (S_REQUEST_PATH, 0),
-    "RequestPort": (S_REQUEST_PORT, 0),
-    "RequestProtocol": (S_REQUEST_PROTOCOL, 0),
-    "RequestScheme": (S_REQUEST_SCHEME, 0),
-    "RetryAttempts": (S_NUMBER, N_RETRIES),
-    "RouterName": (S_POSSIBLE_TEXT, T_ROUTER),
-    "ServiceAddr": (S_POSSIBLE_TEXT, T_ADDRESS),
-    "ServiceName": (S_POSSIBLE_TEXT, T_SERVICE),
-    "ServiceURL": (S_POSSIBLE_TEXT, T_URL),
-    "StartLocal": (S_START_LOCAL, 0),
-    "StartUTC": (S_START_UTC, 0),
-    "entryPointName": (S_TEXT, T_ENTRY_POINT),
-    "request_Referer": (S_TEXT, T_REFERER),
-    "request_User-Agent": (S_TEXT, T_AGENT),
-    "downstream_": (S_FIELDS, T_ANSWER_FIELDS),
-    "origin_": (S_FIELDS, T_ORIGIN_FIELDS),
-    "request_": (S_FIELDS, T_ASKED_FIELDS),
-    "time": (S_TIME, 0),
+    "": (C_NOTHING, 0),
+    "ClientAddr": (C_CLIENT_ADDR, 0),
+    "ClientHost": (C_TEXT, D_WHO),
+    "ClientPort": (C_CLIENT_PORT, 0),
+    "ClientUsername": (C_TEXT, D_USER),
+    "DownstreamContentSize": (C_NUMBER, N_SIZE),
+    "DownstreamStatus": (C_NUMBER, N_STATUS),
+    "Duration": (C_NUMBER, D_DURATION),
+    "GzipRatio": (C_RATIO, 0),
+    "OriginContentSize": (C_NUMBER, N_ORIGIN_SIZE),
+    "OriginDuration": (C_NUMBER, N_ORIGIN_DURATION),
+    "OriginStatus": (C_NUMBER, N_ORIGIN_STATUS),
+    "Overhead": (C_NUMBER, D_OVERHEAD),
+    "RequestAddr": (C_TEXT, T_HOST),
+    "RequestContentSize": (C_NUMBER, N_ASKED_SIZE),
+    "RequestCount": (C_NUMBER, N_COUNT),
+    "RequestHost": (C_TEXT, D_HOST),
+    "RequestMethod": (C_TEXT, T_METHOD),
+    "RequestPath": (C_TEXT, D_PATH),
+    "RequestPort": (C_TEXT, D_PORT),
+    "RequestProtocol": (C_TEXT, D_PROTOCOL),
+    "RequestScheme": (C_TEXT, D_SCHEME),
+    "RetryAttempts": (C_NUMBER, N_RETRIES),
+    "RouterName": (C_POSSIBLE, T_ROUTER),
+    "ServiceAddr": (C_POSSIBLE, T_ADDRESS),
+    "ServiceName": (C_POSSIBLE, T_SERVICE),
+    "ServiceURL": (C_POSSIBLE, T_URL),
+    "StartLocal": (C_START_LOCAL, 0),
+    "StartUTC": (C_START_UTC, 0),
+    "TLSCipher": (C_POSSIBLE, T_TLS_CIPHER),
+    "TLSClientSubject": (C_POSSIBLE, T_TLS_SUBJECT),
+    "TLSVersion": (C_POSSIBLE, T_TLS_VERSION),
+    "entryPointName": (C_TEXT, T_ENTRY_POINT),
+    "request_Referer": (C_TEXT, T_REFERER),
+    "request_User-Agent": (C_TEXT, T_AGENT),
+    "downstream_": (C_FIELDS, T_ANSWER_FIELDS),
+    "origin_": (C_FIELDS, T_ORIGIN_FIELDS),
+    "request_": (C_FIELDS, T_ASKED_FIELDS),
+    "time": (C_TIME, 0),
 }
-FORMS = {"plain": F_PLAIN, "quoted": F_QUOTED, "redacted": F_REDACTED, "json": F_JSON}
+"""What is told of JSON, in nanoseconds and dates of RFC 3339."""
+
+FOR_PERSONS = {
+    C_TEXT: C_WORD,
+    C_POSSIBLE: C_WORD,
+    C_START_LOCAL: C_CLF_LOCAL,
+    C_START_UTC: C_CLF_UTC,
+}
+FORMS = ("plain", "quoted", "redacted", "json")
 
 TEXT_NAMES = (
     "client", "forwarded", "user", "method", "target", "host", "router", "service", "url", "address", "entry_point",
-    "referer", "agent",
+    "referer", "agent", "tls_version", "tls_cipher", "tls_subject",
 )
 NUMBER_NAMES = (
     "port", "minor", "is_tls", "began", "ended", "status", "size", "asked_size", "origin_duration", "origin_status",
@@ -156,15 +158,17 @@ cdef class AccessLog:
     ends with. fields: what is done with header fields, by lower-case name, and `default` with all others: a name of
     MODES. statuses: pairs of the lowest and highest that are kept; retried, and least (nanoseconds): requests that
     were are kept too; none of these: every one is. cuts_query: paths are told without it. counter: eight aligned
-    bytes in which requests are counted, by whoever shares them.
+    bytes in which requests are counted, by whoever shares them. tls_of: called with the ssl.SSLObject of a connection,
+    returns version, cipher and subject of the client's certificate, as bytes.
     Source: `accessLog` of Traefik's static configuration.
     """
 
     def __init__(self, Journal journal not None, program, *, str default="drop", dict fields=None, statuses=None,
-                 bint retried=False, long long least=0, bint cuts_query=False, object counter=None):
+                 bint retried=False, long long least=0, bint cuts_query=False, object counter=None,
+                 object tls_of=None):
         cdef Py_buffer view
         cdef int low, high
-        if TEXTS != 16 or NUMBERS != 13:
+        if ALL_TEXTS != 26 or ALL_NUMBERS != 16:
             raise AssertionError("Facts has other members than it says")
         self.journal = journal
         self.counting = memoryview(bytearray(8) if counter is None else counter)
@@ -176,6 +180,7 @@ cdef class AccessLog:
         finally:
             PyBuffer_Release(&view)
         self.literals = []
+        self.tls_of = tls_of if any([name.startswith("TLS") for _, name, _ in program]) else None
         self.take_program(list(program))
         self.take_fields(default, fields or {})
         self.is_filtered = bool(statuses) or retried or least > 0
@@ -198,17 +203,23 @@ cdef class AccessLog:
         if self.ops is NULL:
             raise MemoryError()
         for before, name, form in program:
+            code, index = SOURCES[name]
+            before, code, index, after = shaped(before, code, index, form)
             padded = before + bytes(PADDING)
             self.literals.append(padded)
             op = &self.ops[self.op_count]
             op.before = span_of(<const char*><bytes>padded, len(before))
-            op.source, op.index = SOURCES[name]
-            op.form = FORMS[form]
+            op.code = code
+            op.index = index
+            op.is_json = form == "json"
+            op.after_size = len(after)
+            memcpy(op.after, <const char*><bytes>after, len(after))
             self.op_count += 1
             self.most_fixed += op.before.size + MOST_OP
             self.wants_known |= name in ("request_Referer", "request_User-Agent")
-            self.wants_fields |= op.source == S_FIELDS
+            self.wants_fields |= op.code == C_FIELDS
             self.wants_origin |= name in ("OriginDuration", "Overhead")
+            self.wants_host |= name in ("RequestHost", "RequestPort")
 
     def take_fields(self, str default, dict fields):
         cdef Named* named
@@ -223,6 +234,11 @@ cdef class AccessLog:
             named.mode = MODES[mode]
             self.name_count += 1
         self.default_mode = MODES[default]
+
+    cdef tuple tls_facts(self, object transport):
+        """What is told of a connection that has just shaken hands; None: nothing. May raise."""
+        session = None if self.tls_of is None else transport.get_extra_info("ssl_object")
+        return None if session is None else self.tls_of(session)
 
     # ---------------------------------------------------------------- writing
 
@@ -266,91 +282,85 @@ cdef class AccessLog:
     cdef void add_asked(self, Facts* facts, Head asked) noexcept:
         facts.text[T_ASKED_FIELDS] = self.fields_of(asked, b"request_", 8, facts.text[T_FORWARDED])
 
-    cdef void put_line(self, Facts* facts) noexcept:
-        """Write the line of a request."""
-        cdef Py_ssize_t most = self.most_fixed
-        cdef char* begin
-        cdef char* at
+    cdef Py_ssize_t derive(self, Facts* facts) noexcept nogil:
+        """Clip texts and add what follows from the facts; returns bytes that the line may have."""
+        cdef Py_ssize_t size = 0
         cdef int i
-        if self.journal.waiting == 0 or self.offset == 0:
-            self.offset = realtime() - monotonic()
         for i in range(T_ASKED_FIELDS):
             if facts.text[i].size > MOST_TEXT:
                 facts.text[i].size = MOST_TEXT
-            most += facts.text[i].size * TIMES_TOLD
-        for i in range(T_ASKED_FIELDS, TEXTS):
-            most += facts.text[i].size
-        begin = self.journal.reserve(most)
+            size += facts.text[i].size
+        facts.text[D_WHO] = facts.text[T_FORWARDED] if facts.text[T_FORWARDED].size else or_dash(facts.text[T_CLIENT])
+        facts.text[D_USER] = or_dash(facts.text[T_USER])
+        facts.text[D_PATH] = path_of(facts.text[T_TARGET], self.cuts_query)
+        if self.wants_host:
+            split_port(facts.text[T_HOST], &facts.text[D_HOST], &facts.text[D_PORT])
+        facts.text[D_PROTOCOL] = span_of(b"HTTP/1.1" if facts.number[N_MINOR] else b"HTTP/1.0", 8)
+        facts.text[D_SCHEME] = span_of(b"https", 5) if facts.number[N_IS_TLS] else span_of(b"http", 4)
+        facts.number[D_DURATION] = facts.number[N_ENDED] - facts.number[N_BEGAN]
+        facts.number[D_MILLISECONDS] = facts.number[D_DURATION] // 1000000
+        facts.number[D_OVERHEAD] = facts.number[D_DURATION] - facts.number[N_ORIGIN_DURATION]
+        return (self.most_fixed + size * TIMES_TOLD + facts.text[T_ASKED_FIELDS].size
+                + facts.text[T_ORIGIN_FIELDS].size + facts.text[T_ANSWER_FIELDS].size)
+
+    cdef void put_line(self, Facts* facts) noexcept:
+        """Write the line of a request."""
+        cdef const Op* op = self.ops
+        cdef const Op* last = op + self.op_count
+        cdef char* begin = self.journal.reserve(self.derive(facts))
+        cdef char* at = begin
+        cdef int code
+        cdef Span text
         if begin is NULL:
             return
-        at = begin
-        for i in range(self.op_count):
-            at = self.put(at, &self.ops[i], facts)
+        if self.journal.waiting == 0 or self.offset == 0:
+            self.offset = realtime() - monotonic()
+        while op < last:
+            code = op.code
+            if code <= C_RATIO:
+                if code == C_FIELDS:
+                    at = copied(at, facts.text[op.index])
+                    op += 1
+                    continue
+                if (facts.text[op.index].size == 0 if code == C_POSSIBLE else
+                        facts.number[N_SIZE] == 0 or facts.number[N_SIZE] == facts.number[N_ORIGIN_SIZE]):
+                    op += 1
+                    continue
+            at = copied_padded(at, op.before)
+            if code == C_NUMBER:
+                at = put_number(at, facts.number[op.index])
+            elif code == C_TEXT or code == C_WORD or code == C_POSSIBLE or code == C_REDACTED:
+                text = facts.text[op.index]
+                if code >= C_WORD:
+                    if text.size == 0:
+                        text = span_of(b"-", 1)
+                    elif code == C_REDACTED:
+                        text = span_of(b"REDACTED", 8)
+                at = put_text(at, text, op.is_json)
+            elif code != C_NOTHING:
+                at = self.put_rare(at, code, facts)
+            memcpy(at, op.after, 2)
+            at += op.after_size
+            op += 1
         self.journal.commit(at - begin)
 
-    cdef char* put(self, char* at, const Op* op, const Facts* facts) noexcept:
-        """Write one thing."""
-        cdef int source = op.source
-        cdef Span text, port
-        # What a request may have or not is left out with the text before it.
-        if source == S_FIELDS:
-            return copied(at, facts.text[op.index])
-        elif source == S_POSSIBLE_TEXT:
-            if op.form == F_JSON and facts.text[op.index].size == 0:
-                return at
-        elif source == S_GZIP_RATIO:
-            if facts.number[N_SIZE] == 0 or facts.number[N_SIZE] == facts.number[N_ORIGIN_SIZE]:
-                return at
-        at = copied_padded(at, op.before)
-        if source == S_NOTHING:
-            return at
-        elif source == S_TEXT or source == S_POSSIBLE_TEXT:
-            return put_text(at, facts.text[op.index], op.form)
-        elif source == S_NUMBER:
-            return ended(put_number(at, facts.number[op.index]), op.form)
-        elif source == S_DURATION:
-            if op.form == F_JSON:
-                return ended(put_number(at, facts.number[N_ENDED] - facts.number[N_BEGAN]), op.form)
-            return put_number(at, (facts.number[N_ENDED] - facts.number[N_BEGAN]) // 1000000)
-        elif source == S_OVERHEAD:
-            return ended(put_number(
-                at, facts.number[N_ENDED] - facts.number[N_BEGAN] - facts.number[N_ORIGIN_DURATION]), op.form)
-        elif source == S_CLIENT_HOST:
-            text = facts.text[T_FORWARDED]
-            return put_text(at, text if text.size else or_dash(facts.text[T_CLIENT]), op.form)
-        elif source == S_CLIENT_USERNAME:
-            return put_text(at, or_dash(facts.text[T_USER]), op.form)
-        elif source == S_REQUEST_PATH:
-            return put_text(at, path_of(facts.text[T_TARGET], self.cuts_query), op.form)
-        elif source == S_REQUEST_PROTOCOL:
-            return put_text(at, span_of(b"HTTP/1.1" if facts.number[N_MINOR] else b"HTTP/1.0", 8), op.form)
-        elif source == S_REQUEST_SCHEME:
-            return put_text(at, span_of(b"https", 5) if facts.number[N_IS_TLS] else span_of(b"http", 4), op.form)
-        elif source == S_REQUEST_HOST:
-            split_port(facts.text[T_HOST], &text, &port)
-            return put_text(at, text, op.form)
-        elif source == S_REQUEST_PORT:
-            split_port(facts.text[T_HOST], &text, &port)
-            return put_text(at, port, op.form)
-        elif source == S_CLIENT_ADDR:
+    cdef char* put_rare(self, char* at, int code, const Facts* facts) noexcept:
+        """Write what there is one of in a line."""
+        if code == C_CLIENT_ADDR:
             return put_address(at, facts)
-        elif source == S_CLIENT_PORT:
-            return put_port(at, facts)
-        elif source == S_START_UTC:
-            return self.put_start(at, facts, op.form, False)
-        elif source == S_START_LOCAL:
-            return self.put_start(at, facts, op.form, True)
-        elif source == S_GZIP_RATIO:
-            return ended(put_ratio(at, facts.number[N_ORIGIN_SIZE], facts.number[N_SIZE]), op.form)
+        elif code == C_CLIENT_PORT:
+            return put_number(at, facts.number[N_PORT]) if facts.text[T_CLIENT].size else copied(at, span_of(b"-", 1))
+        elif code == C_RATIO:
+            return put_ratio(at, facts.number[N_ORIGIN_SIZE], facts.number[N_SIZE])
+        elif code == C_CLF_LOCAL:
+            return put_clf(at, &self.clf_local, facts.number[N_BEGAN] + self.offset, True)
+        elif code == C_CLF_UTC:
+            return put_clf(at, &self.clf_utc, facts.number[N_BEGAN] + self.offset, False)
+        elif code == C_START_LOCAL:
+            return put_rfc3339(at, &self.local, facts.number[N_BEGAN] + self.offset, True, True)
+        elif code == C_START_UTC:
+            return put_rfc3339(at, &self.utc, facts.number[N_BEGAN] + self.offset, False, True)
         return put_rfc3339(at, &self.end_local, facts.number[N_ENDED] + self.offset, True, False)
-
-    cdef char* put_start(self, char* at, const Facts* facts, int form, bint is_local) noexcept:
-        cdef long long time = facts.number[N_BEGAN] + self.offset
-        if form != F_JSON:
-            return put_clf(at, &self.clf_local if is_local else &self.clf_utc, time, is_local)
-        at = put_rfc3339(at, &self.local if is_local else &self.utc, time, is_local, True)
-        at[0] = 44
-        return at + 1
 
     # ---------------------------------------------------------------- header fields
 
@@ -407,11 +417,11 @@ cdef class AccessLog:
                 if self.mode_of(name_of(chosen[i])) == M_REDACT:
                     at = copied(at, span_of(b"REDACTED", 8))
                 elif of_request and chosen[i].id == F_X_FORWARDED_FOR:
-                    at = put_escaped(at, clipped(forwarded), True)
+                    at = put_text(at, clipped(forwarded), True)
                 else:
-                    at = put_escaped(at, clipped(value_of(chosen[i])), True)
+                    at = put_text(at, clipped(value_of(chosen[i])), True)
                     for i in range(i + 1, last):
-                        at = put_escaped(copied(at, span_of(b",", 1)), clipped(value_of(chosen[i])), True)
+                        at = put_text(copied(at, span_of(b",", 1)), clipped(value_of(chosen[i])), True)
                 at = copied(at, span_of(b"\",", 2))
             i = last
         return span_of(self.scratch, at - self.scratch)
@@ -465,6 +475,27 @@ cdef bytes bytes_of_fields(AccessLog log, Head head, bytes prefix):
     return PyBytes_FromStringAndSize(text.at, text.size)
 
 
+def shaped(bytes before, int code, int index, str form):
+    """Return the text before, code, index and text behind of something that is told in a form.
+
+    JSON has members, each with its comma, but for the last one, which is the time.
+    """
+    if form not in FORMS:
+        raise ValueError(f"{form} is no form")
+    if code in (C_FIELDS, C_NOTHING):
+        return before, code, index, b""
+    if form == "json":
+        if code in (C_NUMBER, C_RATIO):
+            return before, code, index, b","
+        return before + b'"', code, index, b'"' if code == C_TIME else b'",'
+    code = FOR_PERSONS.get(code, code)
+    if code == C_NUMBER and index == D_DURATION:
+        index = D_MILLISECONDS
+    if form == "plain":
+        return before, code, index, b""
+    return before + b'"', C_REDACTED if form == "redacted" else code, index, b'"'
+
+
 # -------------------------------------------------------------------- parts of a line
 
 cdef inline char* copied(char* at, Span text) noexcept nogil:
@@ -474,19 +505,12 @@ cdef inline char* copied(char* at, Span text) noexcept nogil:
 
 cdef inline char* copied_padded(char* at, Span text) noexcept nogil:
     """Copy a text behind which PADDING bytes may be read, to where as many may be written."""
-    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t done = 16
+    memcpy(at, text.at, 16)
     while done < text.size:
         memcpy(at + done, text.at + done, 16)
         done += 16
     return at + text.size
-
-
-cdef inline char* ended(char* at, int form) noexcept nogil:
-    """Write the comma behind a member of JSON."""
-    if form == F_JSON:
-        at[0] = 44
-        return at + 1
-    return at
 
 
 cdef inline Span or_dash(Span text) noexcept nogil:
@@ -497,48 +521,61 @@ cdef inline Span clipped(Span text) noexcept nogil:
     return span_of(text.at, min(text.size, MOST_TEXT))
 
 
-cdef char* put_text(char* at, Span text, int form) noexcept nogil:
-    if form == F_JSON:
-        at[0] = 34
-        at = put_escaped(at + 1, text, True)
-        at[0] = 34
-        at[1] = 44
-        return at + 2
-    if form == F_PLAIN:
-        return put_escaped(at, or_dash(text), False)
-    at[0] = 34
-    at += 1
-    if text.size == 0:
-        at = copied(at, span_of(b"-", 1))
-    elif form == F_REDACTED:
-        at = copied(at, span_of(b"REDACTED", 8))
-    else:
-        at = put_escaped(at, text, False)
-    at[0] = 34
-    return at + 1
+cdef inline char* put_text(char* at, Span text, bint json) noexcept nogil:
+    """Write a text so that it ends neither line nor quotes; at most six bytes for one."""
+    cdef char* end = copied_plain(at, text)
+    return end if end is not NULL else put_escaped(at, text, json)
+
+
+cdef inline char* copied_plain(char* at, Span text) noexcept nogil:
+    """Copy a text in which nothing is to be escaped, as nearly always; NULL: there may be something."""
+    cdef uint64_t eight = ONES * 48
+    cdef uint64_t found = 0
+    cdef uint32_t low, high
+    cdef Py_ssize_t done = 0
+    # Eight bytes at a time, the last eight of them overlapping.
+    if text.size >= 8:
+        while done < text.size - 8:
+            memcpy(&eight, text.at + done, 8)
+            memcpy(at + done, &eight, 8)
+            found |= special_in(eight)
+            done += 8
+        memcpy(&eight, text.at + text.size - 8, 8)
+        memcpy(at + text.size - 8, &eight, 8)
+    elif text.size >= 4:
+        memcpy(&low, text.at, 4)
+        memcpy(&high, text.at + text.size - 4, 4)
+        memcpy(at, &low, 4)
+        memcpy(at + text.size - 4, &high, 4)
+        eight = low | <uint64_t>high << 32
+    elif text.size > 0:
+        at[0] = text.at[0]
+        at[text.size >> 1] = text.at[text.size >> 1]
+        at[text.size - 1] = text.at[text.size - 1]
+        eight = (eight << 24 | <unsigned char>at[0] | <unsigned int>(<unsigned char>at[text.size >> 1]) << 8
+                 | <unsigned int>(<unsigned char>at[text.size - 1]) << 16)
+    found |= special_in(eight)
+    return NULL if found & ONES * 128 else at + text.size
+
+
+cdef inline uint64_t special_in(uint64_t eight) noexcept nogil:
+    """The highest bit of a byte is set if one of eight is SPECIAL; perhaps of others, but then there is one.
+
+    A byte less than n shows in its highest bit when n is taken away from it, and one of 127 and more when 1 is
+    added; borrows and carries reach neighbours only where there is something special.
+    """
+    cdef uint64_t quotes = eight ^ (ONES * 34)
+    cdef uint64_t slashes = eight ^ (ONES * 92)
+    return (eight - ONES * 32) | (quotes - ONES) | (slashes - ONES) | (eight + ONES) | eight
 
 
 cdef char* put_escaped(char* at, Span text, bint json) noexcept nogil:
-    """Write a text so that it ends neither line nor quotes; at most six bytes for one."""
+    """Write a text in which something is to be escaped."""
     cdef const char* cursor = text.at
     cdef const char* end = text.at + text.size
-    cdef const char* run
+    cdef const char* run = cursor
     cdef unsigned char c
-    cdef uint64_t eight
     cdef int size
-    # Nearly always there is nothing to escape, and eight bytes are seen to be plain at once.
-    while end - cursor >= 8:
-        memcpy(&eight, cursor, 8)
-        if has_special(eight):
-            break
-        memcpy(at, &eight, 8)
-        cursor += 8
-        at += 8
-    while cursor < end and not SPECIAL[<unsigned char>cursor[0]]:
-        at[0] = cursor[0]
-        cursor += 1
-        at += 1
-    run = cursor
     while cursor < end:
         c = <unsigned char>cursor[0]
         if not SPECIAL[c]:
@@ -568,17 +605,6 @@ cdef char* put_escaped(char* at, Span text, bint json) noexcept nogil:
         cursor += size
         run = cursor
     return copied(at, span_of(run, cursor - run))
-
-
-cdef inline bint has_special(uint64_t eight) noexcept nogil:
-    """Say whether one of eight bytes is SPECIAL; may say so of eight plain ones, never the other way.
-
-    A byte less than n shows in its highest bit when n is taken away from it, and one of 127 and more when 1 is
-    added; borrows and carries reach neighbours only where there is something special.
-    """
-    cdef uint64_t quotes = eight ^ (ONES * 34)
-    cdef uint64_t slashes = eight ^ (ONES * 92)
-    return (((eight - ONES * 32) | (quotes - ONES) | (slashes - ONES) | (eight + ONES) | eight) & ONES * 128) != 0
 
 
 cdef char* put_unicode_escape(char* at, const char* from_, int size) noexcept nogil:
@@ -634,10 +660,14 @@ cdef bint is_hidden(const char* at, int size) noexcept nogil:
             and <unsigned char>at[2] in (168, 169))
 
 
-cdef char* put_number(char* at, long long number) noexcept nogil:
-    cdef char[24] digits
-    cdef unsigned long long rest = number if number > 0 else 0      # below 0: a clock that was set back
+cdef inline char* put_number(char* at, long long number) noexcept nogil:
+    """Write a number of zero or more, and 24 bytes at most; one below, of a clock that was set back, is zero."""
+    cdef char[48] digits
+    cdef unsigned long long rest = number if number > 0 else 0
     cdef int begin = 24
+    if rest < 10:
+        at[0] = 48 + <char>rest
+        return at + 1
     while rest >= 100:
         begin -= 2
         memcpy(&digits[begin], PAIRS + 2 * (rest % 100), 2)
@@ -648,7 +678,7 @@ cdef char* put_number(char* at, long long number) noexcept nogil:
     else:
         begin -= 1
         digits[begin] = 48 + <char>rest
-    memcpy(at, &digits[begin], 24 - begin)
+    memcpy(at, &digits[begin], 24)
     return at + 24 - begin
 
 
@@ -667,26 +697,17 @@ cdef char* put_ratio(char* at, long long dividend, long long divisor) noexcept:
 cdef char* put_address(char* at, const Facts* facts) noexcept nogil:
     """Write ClientAddr: address and port, an IPv6 address in brackets."""
     cdef Span client = facts.text[T_CLIENT]
-    cdef bint bracketed
     if client.size == 0:
-        return put_text(at, span_of(b"-", 1), F_JSON)
-    bracketed = find_byte(client, 58) >= 0
-    at = copied(at, span_of(b"\"[", 2) if bracketed else span_of(b"\"", 1))
-    at = put_escaped(at, client, True)
-    at = copied(at, span_of(b"]:", 2) if bracketed else span_of(b":", 1))
-    at = put_number(at, facts.number[N_PORT])
-    return copied(at, span_of(b"\",", 2))
-
-
-cdef char* put_port(char* at, const Facts* facts) noexcept nogil:
-    """Write ClientPort, which is a text."""
-    if facts.text[T_CLIENT].size == 0:
-        return put_text(at, span_of(b"-", 1), F_JSON)
-    at[0] = 34
-    at = put_number(at + 1, facts.number[N_PORT])
-    at[0] = 34
-    at[1] = 44
-    return at + 2
+        return copied(at, span_of(b"-", 1))
+    if find_byte(client, 58) >= 0:
+        at[0] = 91
+        at = put_text(at + 1, client, True)
+        at[0] = 93
+        at += 1
+    else:
+        at = put_text(at, client, True)
+    at[0] = 58
+    return put_number(at + 1, facts.number[N_PORT])
 
 
 cdef Span path_of(Span target, bint cuts_query) noexcept nogil:
@@ -742,46 +763,45 @@ cdef char* put_clf(char* at, Second* known, long long time, bint is_local) noexc
         read_clock(second, is_local, &clock)
         zone = clock.tm_gmtoff if clock.tm_gmtoff >= 0 else -clock.tm_gmtoff
         known.second = second
-        known.size = snprintf(known.text, 40, "%02d/%.3s/%04d:%02d:%02d:%02d %c%02d%02d", clock.tm_mday,
+        known.size = snprintf(known.text, 32, "%02d/%.3s/%04d:%02d:%02d:%02d %c%02d%02d", clock.tm_mday,
                               MONTHS + 3 * clock.tm_mon, clock.tm_year + 1900, clock.tm_hour, clock.tm_min,
                               clock.tm_sec, <int>(45 if clock.tm_gmtoff < 0 else 43), <int>(zone // 3600),
                               <int>(zone // 60 % 60))
-    return copied(at, span_of(known.text, known.size))
+    memcpy(at, known.text, 32)
+    return at + known.size
 
 
 cdef char* put_rfc3339(char* at, Second* known, long long time, bint is_local, bint is_fine) noexcept nogil:
-    """Write a date of RFC 3339 between quotes. is_fine: with the parts of a second, no zeros at their end."""
+    """Write a date of RFC 3339. is_fine: with the parts of a second, no zeros at their end."""
     cdef long long second = time // 1000000000
-    cdef long long part = time % 1000000000
+    cdef unsigned int part = <unsigned int>(time - second * 1000000000)
     cdef tm clock
     cdef long zone
-    cdef int size
-    cdef char* digit
+    cdef int i
     if known.second != second or known.size == 0:
         read_clock(second, is_local, &clock)
         zone = clock.tm_gmtoff if clock.tm_gmtoff >= 0 else -clock.tm_gmtoff
         known.second = second
-        known.size = snprintf(known.text, 40, "\"%04d-%02d-%02dT%02d:%02d:%02d", clock.tm_year + 1900,
+        known.size = snprintf(known.text, 32, "%04d-%02d-%02dT%02d:%02d:%02d", clock.tm_year + 1900,
                               clock.tm_mon + 1, clock.tm_mday, clock.tm_hour, clock.tm_min, clock.tm_sec)
         if clock.tm_gmtoff:
-            known.end_size = snprintf(known.end, 8, "%c%02d:%02d\"", <int>(45 if clock.tm_gmtoff < 0 else 43),
+            known.end_size = snprintf(known.end, 8, "%c%02d:%02d", <int>(45 if clock.tm_gmtoff < 0 else 43),
                                       <int>(zone // 3600), <int>(zone // 60 % 60))
         else:
-            known.end_size = snprintf(known.end, 8, "Z\"")
-    at = copied(at, span_of(known.text, known.size))
+            known.end_size = snprintf(known.end, 8, "Z")
+    memcpy(at, known.text, 32)
+    at += known.size
     if is_fine and part:
         at[0] = 46
-        size = 10
-        while part % 10 == 0:
-            part //= 10
-            size -= 1
-        digit = at + size
-        while digit > at + 1:
-            digit -= 1
-            digit[0] = 48 + part % 10
-            part //= 10
-        at += size
-    return copied(at, span_of(known.end, known.end_size))
+        for i in range(8, 0, -2):
+            memcpy(at + i, PAIRS + 2 * (part % 100), 2)
+            part //= 100
+        at[1] = 48 + <char>part
+        at += 10
+        while (at - 1)[0] == 48:
+            at -= 1
+    memcpy(at, known.end, 8)
+    return at + known.end_size
 
 
 # -------------------------------------------------------------------- header fields

@@ -257,11 +257,12 @@ def test_json_without_anything(told):
 @pytest.mark.parametrize("name", FIELDS)
 def test_each_member_can_be_kept_alone_and_dropped_alone(told, name):
     numbers = NUMBERS | {"origin_size": 1}
+    texts = TEXTS | {"tls_version": b"1.3", "tls_cipher": b"TLS_AES_128_GCM_SHA256", "tls_subject": b"CN=ada"}
     alone = told(Settings(format="json", fields=Fields(default_mode="drop", names={name: "keep"})))
     always = ["level", "msg", "time"]
-    assert sorted(json.loads(alone.of(TEXTS, numbers))) == sorted([name, *always])
+    assert sorted(json.loads(alone.of(texts, numbers))) == sorted([name, *always])
     without = told(Settings(format="json", fields=Fields(names={name: "drop"})))
-    members = json.loads(without.of(TEXTS, numbers))
+    members = json.loads(without.of(texts, numbers))
     assert name not in members
     assert sorted([*members, name]) == sorted([*FIELDS, *always])
 
@@ -441,6 +442,36 @@ def test_no_client_writes_lines_of_its_own(told, format, text):
     assert not set(line[:-1]) & {0, 10, 13, 27, 127}
     expected = twin.line(settings, TEXTS | {"target": text, "method": text}, NUMBERS, 1, log.log.epoch)
     assert (json.loads(line) if format == "json" else line) == expected
+
+
+@pytest.mark.parametrize("special", [0, 9, 31, 34, 92, 127, 128, 255])
+def test_what_is_to_be_escaped_is_found_wherever_it_stands(told, special):
+    settings = Settings(format="json", fields=Fields(default_mode="drop", names={"RequestMethod": "keep"}))
+    log = told(settings)
+    for size in range(1, 34):
+        for place in range(size):
+            text = bytearray(b"~" * size)
+            text[place] = special
+            line = json.loads(log.of({"method": bytes(text)}, {}))
+            assert line["RequestMethod"] == twin.readable(bytes(text))
+
+
+@pytest.mark.parametrize("digits", range(1, 20))
+def test_numbers_of_any_size(told, digits):
+    log = told(Settings(format="json", fields=Fields(default_mode="drop", names={"RetryAttempts": "keep"})))
+    for number in (10 ** (digits - 1), 10**digits - 1, int("1234567890123456789"[:digits])):
+        if number < 2**63:
+            line = log.of({}, {"retries": number})
+            assert b'{"RetryAttempts":%d,' % number == line.partition(b'"level"')[0]
+
+
+@pytest.mark.parametrize("part", [0, 1, 10, 100_000_000, 120_000_000, 999_999_999, 1_000, 123_456_789])
+def test_parts_of_a_second(told, part):
+    log = told(Settings(format="json", fields=Fields(default_mode="drop", names={"StartUTC": "keep"})))
+    log.of()
+    began = 10**18 - log.log.epoch + part
+    line = json.loads(log.of({}, {"began": began}))
+    assert line["StartUTC"] == twin.rfc3339(began + log.log.epoch, twin.UTC, fine=True)
 
 
 @pytest.mark.parametrize("format", ["common", "json"])

@@ -49,7 +49,14 @@ def facts(settings, texts, numbers, count, epoch):
         told["ClientAddr"] = told["ClientPort"] = b"-"
     if number("size") not in (0, number("origin_size")):
         told["GzipRatio"] = number("origin_size") / number("size")
-    for name, key in (("router", "RouterName"), ("service", "ServiceName"), ("url", "ServiceURL")):
+    for name, key in (
+        ("router", "RouterName"),
+        ("service", "ServiceName"),
+        ("url", "ServiceURL"),
+        ("tls_version", "TLSVersion"),
+        ("tls_cipher", "TLSCipher"),
+        ("tls_subject", "TLSClientSubject"),
+    ):
         if text(name):
             told[key] = text(name)
     if text("address"):

@@ -61,14 +61,14 @@ FIELDS = (
     "ServiceURL",
     "StartLocal",
     "StartUTC",
+    "TLSCipher",
+    "TLSClientSubject",
+    "TLSVersion",
     "entryPointName",
 )
 """What can be told of a request, beside header fields."""
 
 ELSEWHERE = (
-    "TLSVersion",
-    "TLSCipher",
-    "TLSClientSubject",
     "TraceId",
     "SpanId",
     "trace_id",
