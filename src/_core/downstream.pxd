@@ -59,6 +59,7 @@ cdef class Downstream(Guest):
     cdef Address client
     cdef bytes client_text
     cdef int client_port
+    cdef tuple tls                             # what is told of it in the access log; None: nothing
 
     cdef void pump(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept
@@ -75,6 +76,7 @@ cdef class Downstream(Guest):
     cdef void client_is_gone(self) noexcept
     cdef bint has_unread(self) noexcept
     cdef void name_client(self) noexcept
+    cdef void name_tls(self) noexcept
     cdef bint is_worth_parsing(self) noexcept
     cdef void pump_kept(self) noexcept
     cdef void throw_away(self, Py_ssize_t size) noexcept

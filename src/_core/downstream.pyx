@@ -146,6 +146,8 @@ cdef class Downstream(Guest):
         self.client_text = b""
         self.made_at = now()
         self.name_client()
+        if self.is_secure and self.entry.access_log is not None:
+            self.name_tls()
         self.entry.add(self)
         self.awaits_line = not self.is_secure and not self.knows_ends and self.entry.expects_line(&self.client)
         if not self.is_held:
@@ -283,6 +285,13 @@ cdef class Downstream(Guest):
                 if memchr(<const char*>self.client_text, 58, len(self.client_text)) is not NULL and is_v4(
                         &self.client):
                     self.client_text = text_of_address(&self.client).encode()
+        except Exception as error:
+            self.report(error)
+
+    cdef void name_tls(self) noexcept:
+        """Find what the access log tells of TLS, once for all requests."""
+        try:
+            self.tls = self.entry.access_log.tls_facts(self.transport)
         except Exception as error:
             self.report(error)
 
@@ -507,6 +516,8 @@ cdef class Downstream(Guest):
             self.set_exchange_deadlines()
         else:
             self.timer.due = NEVER
+        if self.tls is not None:
+            exchange.tls = self.tls
         exchange.start(self.entry, self, &self.body)
 
     cdef void set_exchange_deadlines(self) noexcept:

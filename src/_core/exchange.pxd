@@ -75,6 +75,7 @@ cdef class Exchange(Receiver):
     cdef long long began               # nanoseconds of the monotonic clock; only where something is told
     cdef long long served_from         # when the service got it; 0: it did not, or nobody wants to know
     cdef Span host                     # as the client wrote it
+    cdef tuple tls                     # version, cipher, subject of the client's certificate; None: not told
     cdef Span forwarded                # X-Forwarded-For as it is believed
     cdef int status                    # answered; 499: the client left before
     cdef int origin_status             # of the server's answer; 0: there is none

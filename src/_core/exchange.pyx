@@ -32,8 +32,8 @@ from .port cimport Connection
 from .record cimport (
     AccessLog, Facts, N_ASKED_SIZE, N_BEGAN, N_ENDED, N_IS_TLS, N_MINOR, N_ORIGIN_DURATION, N_ORIGIN_SIZE,
     N_ORIGIN_STATUS, N_PORT, N_RETRIES, N_SIZE, N_STATUS, Receipt, T_ADDRESS, T_AGENT, T_ANSWER_FIELDS, T_CLIENT,
-    T_ENTRY_POINT, T_FORWARDED, T_HOST, T_METHOD, T_ORIGIN_FIELDS, T_REFERER, T_ROUTER, T_SERVICE, T_TARGET, T_URL,
-    bytes_of_fields,
+    T_ENTRY_POINT, T_FORWARDED, T_HOST, T_METHOD, T_ORIGIN_FIELDS, T_REFERER, T_ROUTER, T_SERVICE, T_TARGET,
+    T_TLS_CIPHER, T_TLS_SUBJECT, T_TLS_VERSION, T_URL, bytes_of_fields,
 )
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
@@ -732,6 +732,7 @@ cdef class Exchange(Receiver):
         self.body_sent = False
         self.said_continue = False
         self.log = None
+        self.tls = None
         self.status = 0
         self.origin_status = 0
         self.received = 0
@@ -777,6 +778,10 @@ cdef class Exchange(Receiver):
             field = request.head.find_name(b"user-agent", 10, NULL)
             if field is not NULL:
                 facts.text[T_AGENT] = value_of(field)
+        if self.tls is not None:
+            facts.text[T_TLS_VERSION] = span_of_bytes(<bytes>self.tls[0])
+            facts.text[T_TLS_CIPHER] = span_of_bytes(<bytes>self.tls[1])
+            facts.text[T_TLS_SUBJECT] = span_of_bytes(<bytes>self.tls[2])
         if self.origin_fields is not None:
             facts.text[T_ORIGIN_FIELDS] = span_of_bytes(self.origin_fields)
         if self.answer_fields is not None:

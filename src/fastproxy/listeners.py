@@ -596,6 +596,7 @@ def access_log_of(static: StaticConfiguration, counter: Any = None) -> AccessLog
         least=settings.filters.min_duration,
         cuts_query=settings.fields.query_parameters.default_mode == "drop",
         counter=counter,
+        tls_of=accesslog.tls_of,
     )
 
 

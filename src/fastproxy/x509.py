@@ -6,7 +6,7 @@ Nothing is verified here; that is OpenSSL's part. A worker reads names by this a
 import base64
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -52,6 +52,60 @@ class Certificate(NamedTuple):
         """What a client may ask for: common name, DNS names and addresses, in small letters, sorted."""
         found = {self.common_name, *self.dns, *self.addresses}
         return tuple(sorted({name.lower() for name in found if name}))
+
+
+_TOLD = {
+    "2.5.4.5": "SERIALNUMBER",
+    COMMON_NAME: "CN",
+    "2.5.4.17": "POSTALCODE",
+    "2.5.4.9": "STREET",
+    "2.5.4.8": "ST",
+    "2.5.4.7": "L",
+    "2.5.4.11": "OU",
+    "2.5.4.10": "O",
+    "2.5.4.6": "C",
+}
+"""Attributes of a name that have one of their own (RFC 2253), in the order in which they are told."""
+
+_ONCE = (COMMON_NAME, "2.5.4.5")
+_ESCAPED = re.compile(r'[,+"\\<>;]|^[ #]| $')
+_PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
+
+
+def distinguished(name: Iterable[tuple[str, str]]) -> str:
+    """Return a name as one text, `CN=shop,O=A\\, B,C=DE`, as Go tells it: RFC 2253, in an order of its own.
+
+    Attributes of one kind stand together with a plus, of common name and serial number the last one counts,
+    and those without a name come last, the value as the DER of a string.
+    """
+    found: dict[str, list[str]] = {}
+    others: list[str] = []
+    for oid, text in name:
+        if oid not in _TOLD:
+            others.insert(0, f"{oid}={_as_der(text)}")
+        elif oid in _ONCE:
+            found[oid] = [text]
+        else:
+            found.setdefault(oid, []).append(text)
+    told = (
+        "+".join(f"{short}={_ESCAPED.sub(_backslashed, text)}" for text in found[oid])
+        for oid, short in _TOLD.items()
+        if oid in found
+    )
+    return ",".join([*told, *others])
+
+
+def _backslashed(found: re.Match[str]) -> str:
+    return "\\" + found[0]
+
+
+def _as_der(text: str) -> str:
+    data = text.encode()
+    size = bytes([len(data)]) if len(data) < 128 else len(data).to_bytes((len(data).bit_length() + 7) // 8)
+    if len(data) >= 128:
+        size = bytes([0x80 | len(size)]) + size
+    tag = 0x13 if _PRINTABLE.fullmatch(text) else 0x0C
+    return "#" + (bytes([tag]) + size + data).hex()
 
 
 def certificates_in(pem: bytes) -> list[bytes]:

@@ -5,10 +5,13 @@ each thing that a line tells the text before it, the name of the thing, and the 
 """
 
 import os
+import ssl
 import stat
 from collections.abc import Iterator
 
+from .. import x509
 from ..config.observability import FIELDS, AccessLog, HeaderFields
+from ..config.tls import CIPHER_SUITES
 from .log import folder_made
 
 Step = tuple[bytes, str, str]
@@ -101,6 +104,21 @@ def ranges_of(settings: AccessLog) -> list[tuple[int, int]]:
     """Return the lowest and highest status of each range that is kept."""
     ends = (text.partition("-") for text in settings.filters.status_codes)
     return [(int(low), int(high or low)) for low, _, high in ends]
+
+
+# --- what is told of a connection -------------------------------------------------------------------
+
+_SUITES = {theirs: name for name, theirs in CIPHER_SUITES.items()}
+"""Cipher suites as IANA calls them, by their names in OpenSSL; those of TLS 1.3 are called the same."""
+
+
+def tls_of(session: ssl.SSLObject) -> tuple[bytes, bytes, bytes]:
+    """Return version, cipher suite and subject of the client's certificate, b"" where it has shown none."""
+    version = (session.version() or "").removeprefix("TLSv")
+    name, *_ = session.cipher() or ("",)
+    der = session.getpeercert(binary_form=True)
+    subject = x509.distinguished(x509.read(der).subject) if der else ""
+    return version.encode(), _SUITES.get(name, name).encode(), subject.encode(errors="replace")
 
 
 # --- where lines go ---------------------------------------------------------------------------------
