@@ -76,8 +76,9 @@ def run_daemon(reading: StaticReading) -> int:
             return 1
         providers.append(provider)
         first[provider.name] = found.configuration
-    notices = [str(problem) for problem in reading.problems]
-    return _run(static, providers, first, [f"static configuration: {reading.source}", *notices])
+    notices = [(logging.WARNING, str(problem)) for problem in reading.problems]
+    notices.insert(0, (logging.INFO, f"static configuration: {reading.source}"))
+    return _run(static, providers, first, notices)
 
 
 def run_fixed(static: StaticConfiguration, provider: str, configuration: Configuration) -> int:
@@ -89,7 +90,7 @@ def _run(
     static: StaticConfiguration,
     providers: Sequence[Provider],
     first: Mapping[str, Configuration],
-    notices: Sequence[str],
+    notices: Sequence[tuple[int, str]],
 ) -> int:
     _fill_standard_descriptors()
     try:
@@ -109,7 +110,7 @@ def _run_after(
     static: StaticConfiguration,
     providers: Sequence[Provider],
     first: Mapping[str, Configuration],
-    notices: Sequence[str],
+    notices: Sequence[tuple[int, str]],
 ) -> int:
     """Run on the sockets that another program or systemd gives, and those that are bound. StartFailed."""
     try:
@@ -132,8 +133,8 @@ def _run_after(
         open_files=_raise_open_files(),
     )
     log.info("fastproxy starts", extra=told)
-    for notice in notices:
-        log.info(notice)
+    for level, notice in notices:
+        log.log(level, "%s", notice)
     try:
         given = predecessor.given if predecessor is not None else given_sockets(static.entry_points)
         listeners = bind_all(static.entry_points, slots, given)

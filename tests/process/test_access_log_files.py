@@ -195,3 +195,12 @@ def popen(folder, output):
         stderr=subprocess.STDOUT,
         process_group=0,
     )
+
+
+def test_a_format_that_nobody_knows_is_common_and_told_as_a_warning(start, tmp_path):
+    proxy = start("{filePath: access.log, format: apache}").serve()
+    assert Request(proxy.port, "/x").status() == 200
+    proxy.stop()
+    told = r'WRN fastproxy\.yml:\d+:\d+: accessLog\.format: warning: "apache" is not .*; common is taken'
+    assert re.search(told, proxy.told())
+    assert '"GET /x HTTP/1.1" 200' in (tmp_path / "access.log").read_text()
