@@ -53,7 +53,7 @@ build.runtime build.work build.changes build.pem build.transports build.estate b
 build.services build.certificates build.doormen build.routers build.tcp build.udp build.draft build.snapshot
 build.trial
 
-switcher health serving shown effects explain support api
+switcher health serving certificates shown effects explain support api
 
 internals app whoami demo
 

@@ -23,6 +23,8 @@ from .build.runtime import (
     Runtime,
     server_status,
 )
+from .certificates import Shown as Certificate
+from .certificates import certificates_of
 from .config.internal import PROVIDER as INTERNAL
 from .config.static import StaticConfiguration
 from .control import Answer
@@ -122,13 +124,17 @@ def _version(rest: Sequence[str], query: Query, view: View) -> Told:
 
 
 def _overview(rest: Sequence[str], query: Query, view: View) -> Told:
-    nothing = _totals(())
+    certificates = [each.status for each in certificates_of(view.runtime)]
     return Told(
         {
             "http": _totals_of(view, ROUTERS, SERVICES, MIDDLEWARES),
             "tcp": _totals_of(view, TCP_ROUTERS, TCP_SERVICES, TCP_MIDDLEWARES),
             "udp": _totals_of(view, UDP_ROUTERS, UDP_SERVICES),
-            "certificates": nothing,
+            "certificates": {
+                "total": len(certificates),
+                "warnings": certificates.count("warning"),
+                "errors": certificates.count("expired"),
+            },
             "features": {"tracing": "", "metrics": "", "accessLog": view.static.access_log is not None},
             "providers": ["File"] if view.static.providers.file is not None else [],
         }
@@ -169,6 +175,30 @@ def _raw(rest: Sequence[str], query: Query, view: View) -> Told:
 def _support_dump(rest: Sequence[str], query: Query, view: View) -> Told:
     version, runtime = _version(rest, query, view).body, _raw(rest, query, view).body
     return Told(support.archive(version, view.static, runtime), attachment=support.NAME)
+
+
+def _certificates(rest: Sequence[str], query: Query, view: View) -> Told:
+    wanted = [each for each in certificates_of(view.runtime) if _is_wanted_certificate(each, query)]
+    key = {"status": "status", "issuer": "issuerCN", "validUntil": "notAfter"}.get(_first(query, "sortBy"))
+    if key:
+        wanted.sort(key=lambda each: str(each.body.get(key, "")))
+    if _first(query, "direction") not in ("", "asc"):
+        wanted.reverse()
+    start, end, following = _page(query, len(wanted))
+    return Told([each.body for each in wanted[start:end]], following)
+
+
+def _is_wanted_certificate(each: Certificate, query: Query) -> bool:
+    status, search = _first(query, "status"), _first(query, "search").lower()
+    names = (each.body.get("commonName", ""), *each.body.get("sans", ()), each.body.get("issuerCN", ""))
+    return (not status or each.status == status.lower()) and any(search in name.lower() for name in names)
+
+
+def _one_certificate(rest: Sequence[str], query: Query, view: View) -> Told:
+    for each in certificates_of(view.runtime):
+        if each.fingerprint == rest[0].lower():
+            return Told(each.body)
+    raise Refused(404, f"certificate not found: {rest[0]}")
 
 
 def _entry_points(rest: Sequence[str], query: Query, view: View) -> Told:
@@ -494,6 +524,8 @@ ENDPOINTS: Mapping[tuple[str, int], Endpoint] = {
     ("explain", 0): _explain,
     ("entrypoints", 0): _entry_points,
     ("entrypoints", 1): _one_entry_point,
+    ("certificates", 0): _certificates,
+    ("certificates", 1): _one_certificate,
     **{(path, 0): _list(listing) for path, listing in LISTINGS.items()},
     **{(path, 1): _one(listing) for path, listing in LISTINGS.items()},
 }

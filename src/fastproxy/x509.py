@@ -4,6 +4,7 @@ Nothing is verified here; that is OpenSSL's part. A worker reads names by this a
 """
 
 import base64
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,17 @@ class Certificate(NamedTuple):
     emails: tuple[str, ...]
     addresses: tuple[str, ...]
     uris: tuple[str, ...]
+    key_type: str
+    """RSA, ECDSA or Ed25519; else the dotted identifier of the algorithm."""
+
+    key_size: int
+    """Bits; 0 for what is not known."""
+
+    signature: str
+    """How it is signed, as Go calls it: SHA256-RSA, ECDSA-SHA256; else a dotted identifier."""
+
+    key_digest: bytes
+    """SHA-256 of the public key with its algorithm."""
 
     @property
     def common_name(self) -> str:
@@ -123,7 +135,7 @@ def read(der: bytes) -> Certificate:
 
 def _read(der: bytes) -> Certificate:
     ((_, outer),) = _expect(der, _SEQUENCE)
-    (tag, body), *_ = _values(outer)
+    (tag, body), (_, algorithm), *_ = _values(outer)
     if tag != _SEQUENCE:
         raise ValueError("this is no certificate: its body is missing")
     fields = list(_values(body))
@@ -131,7 +143,8 @@ def _read(der: bytes) -> Certificate:
     if fields[0][0] == _VERSION:
         ((_, number),) = _expect(fields.pop(0)[1], _INTEGER)
         version = int.from_bytes(number) + 1
-    (_, serial), _, (_, issuer), (_, validity), (_, subject), _, *rest = fields
+    (_, serial), _, (_, issuer), (_, validity), (_, subject), (_, key), *rest = fields
+    key_type, key_size = _key(key)
     before, after = (_moment(tag, value) for tag, value in _values(validity))
     names: dict[int, list[bytes]] = {}
     for tag, value in rest:
@@ -148,7 +161,51 @@ def _read(der: bytes) -> Certificate:
         tuple(name.decode("ascii") for name in names.get(_EMAIL, ())),
         tuple(str(ipaddress.ip_address(name)) for name in names.get(_ADDRESS, ())),
         tuple(name.decode("ascii") for name in names.get(_URI, ())),
+        key_type,
+        key_size,
+        _SIGNATURES.get(_algorithm(algorithm)[0], _algorithm(algorithm)[0]),
+        hashlib.sha256(_sequence(key)).digest(),
     )
+
+
+_RSA, _EC, _ED25519 = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"
+_CURVES = {"1.2.840.10045.3.1.7": 256, "1.3.132.0.34": 384, "1.3.132.0.35": 521, "1.3.132.0.33": 224}
+_SIGNATURES = {
+    "1.2.840.113549.1.1.5": "SHA1-RSA",
+    "1.2.840.113549.1.1.11": "SHA256-RSA",
+    "1.2.840.113549.1.1.12": "SHA384-RSA",
+    "1.2.840.113549.1.1.13": "SHA512-RSA",
+    "1.2.840.10045.4.3.2": "ECDSA-SHA256",
+    "1.2.840.10045.4.3.3": "ECDSA-SHA384",
+    "1.2.840.10045.4.3.4": "ECDSA-SHA512",
+    _ED25519: "Ed25519",
+}
+
+
+def _algorithm(content: bytes) -> tuple[str, bytes]:
+    """Return the identifier of an algorithm, and the content of its parameters."""
+    (_, oid), *parameters = _values(content)
+    return _dotted(oid), parameters[0][1] if parameters else b""
+
+
+def _key(content: bytes) -> tuple[str, int]:
+    """Return type and size of a public key."""
+    (_, algorithm), (_, bits) = _values(content)
+    oid, parameters = _algorithm(algorithm)
+    if oid == _RSA:
+        ((_, numbers),) = _expect(bits[1:], _SEQUENCE)
+        (_, modulus), _ = _values(numbers)
+        return "RSA", int.from_bytes(modulus).bit_length()
+    if oid == _EC:
+        return "ECDSA", _CURVES.get(_dotted(parameters), 0)
+    return ("Ed25519", 256) if oid == _ED25519 else (oid, 0)
+
+
+def _sequence(content: bytes) -> bytes:
+    """Write a sequence of DER again from its content."""
+    size = len(content)
+    width = b"" if size < 128 else size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes([_SEQUENCE, 0x80 | len(width) if width else size]) + width + content
 
 
 def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
