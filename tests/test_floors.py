@@ -49,9 +49,9 @@ loops shared sockets systemd pipe control
 middlewares listeners watcher conflicts selfsigned
 reloads workers upgrade memory
 
-build.runtime build.work build.changes build.pem build.transports build.estate build.rules build.middlewares
-build.services build.certificates build.doormen build.routers build.tcp build.udp build.draft build.snapshot
-build.trial
+build.runtime build.work build.changes build.pem build.transports build.estate build.rules
+build.clientcert build.middlewares build.services build.certificates build.doormen build.routers
+build.tcp build.udp build.draft build.snapshot build.trial
 
 switcher health serving certificates shown effects explain support api
 

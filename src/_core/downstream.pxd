@@ -36,6 +36,7 @@ cdef class Downstream(Guest):
     cdef bint asks_tls                         # its server is asked for TLS as PostgreSQL does before anything passes
     cdef bint knows_ends                       # `ends` was read before we took over
     cdef str terms                             # name of the TLS options; None without TLS
+    cdef tuple chain                           # certificates that the client has shown; None: none
     cdef Exchange exchange                     # None: a head is awaited
     cdef bytearray kept                        # bytes not worked on yet: part of a head, or behind the request
     cdef Py_ssize_t tried                      # bytes of `kept` when its head was last parsed
@@ -65,6 +66,7 @@ cdef class Downstream(Guest):
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept
     cdef void take_place(self) noexcept
+    cdef void ask_for_chain(self) noexcept
     cdef bint take_route(self) noexcept
     cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept
     cdef void keep(self, const char* at, Py_ssize_t size) noexcept

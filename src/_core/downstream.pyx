@@ -7,7 +7,9 @@ read's worth, and then no more is read.
 from cpython.bytearray cimport (
     PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE, PyByteArray_Resize,
 )
+from _ssl import ENCODING_DER
 from socket import SO_LINGER, SOL_SOCKET
+from ssl import CERT_NONE
 from struct import pack
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -149,11 +151,28 @@ cdef class Downstream(Guest):
         if self.is_secure and self.entry.access_log is not None:
             self.name_tls()
         self.entry.add(self)
+        if self.is_secure:
+            self.ask_for_chain()
         self.awaits_line = not self.is_secure and not self.knows_ends and self.entry.expects_line(&self.client)
         if not self.is_held:
             self.take_place()
         if self.entry.is_draining:
             self.end_soon()
+
+    cdef void ask_for_chain(self) noexcept:
+        """Find the certificates that the client has shown, where it was asked for one."""
+        try:
+            tls = self.transport.get_extra_info("ssl_object")
+            if tls.context.verify_mode == CERT_NONE:
+                return
+            chain = tls._sslobj.get_unverified_chain()
+            if chain:
+                self.chain = tuple([each.public_bytes(ENCODING_DER) for each in chain])
+            else:              # of a resumed session only the client's own is known
+                own = tls.getpeercert(True)
+                self.chain = (own,) if own else None
+        except Exception as error:
+            self.report(error)
 
     cdef void take_place(self) noexcept:
         """It may be served now: as a connection that a TCP router takes, or in HTTP."""
@@ -479,6 +498,7 @@ cdef class Downstream(Guest):
         request.client_port = self.client_port
         request.is_tls = self.is_secure
         request.terms = self.terms
+        request.chain = self.chain
         try:
             if not request.prepare(self.entry.sanitize, self.entry.encode_semicolons):
                 return BAD

@@ -16,6 +16,7 @@ cdef class Request:
     cdef int client_port
     cdef readonly bint is_tls
     cdef readonly str terms            # name of the connection's TLS options; None without TLS
+    cdef readonly tuple chain          # certificates that the client has shown, DER, its own first; None: none
     cdef bint over                     # the exchange has ended: a plugin that still holds us is refused
 
     # What rules ask for. Borrowed from head.raw or from the bytes named beside.

@@ -9,6 +9,12 @@ cdef class HeaderEdits(Step):
     cdef readonly tuple response_fields    # (name, name in lower case, value)
 
 
+cdef class PassClientCert(Step):
+    cdef object fields_of
+    cdef tuple chain                   # that `fields` tells of
+    cdef list fields
+
+
 cdef class Cors(Step):
     cdef readonly bint credentials
     cdef readonly bytes allow_headers      # joined; b"": none

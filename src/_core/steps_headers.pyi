@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .step import Step
@@ -9,6 +9,13 @@ class HeaderEdits(Step):
     """Set and delete fields on both ways. ValueError for fields that no configuration may set."""
 
     def __init__(self, name: str, request_fields: Pairs = (), response_fields: Pairs = ()) -> None: ...
+
+class PassClientCert(Step):
+    """Tells servers which certificate the client has shown."""
+
+    def __init__(
+        self, name: str, fields_of: Callable[[tuple[bytes, ...]], Iterable[tuple[bytes, bytes]]]
+    ) -> None: ...
 
 class Cors(Step):
     """Answers preflight requests and marks answers for other origins."""

@@ -76,6 +76,30 @@ cdef class HeaderEdits(Step):
         return NEXT
 
 
+cdef class PassClientCert(Step):
+    """PassClientCert(name, fields_of): tell servers which certificate the client has shown.
+
+    fields_of: called with the chain, DER, gives pairs (name, value) of bytes; once for requests of one connection
+    that follow one another. Without a certificate nothing is told.
+    Source: `http.middlewares.<name>.passTLSClientCert`.
+    """
+
+    def __init__(self, str name not None, fields_of not None):
+        super().__init__(name)
+        self.fields_of = fields_of
+
+    cdef Verdict on_request(self, Request request) except FAULT:
+        cdef bytes name, value
+        if request.chain is None:
+            return NEXT
+        if request.chain is not self.chain:
+            self.fields = list(self.fields_of(request.chain))
+            self.chain = request.chain
+        for name, value in self.fields:
+            request.set_field(name, value)
+        return NEXT
+
+
 cdef class Cors(Step):
     """Cors(name, ...): answers preflight requests and marks answers for other origins.
 

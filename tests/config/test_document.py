@@ -478,7 +478,6 @@ def test_several_mistakes_of_one_object():
         "forwardAuth",
         "grpcWeb",
         "inFlightReq",
-        "passTLSClientCert",
         "rateLimit",
         "retry",
     ],

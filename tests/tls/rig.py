@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 PATIENCE = 10.0
@@ -78,6 +78,7 @@ class House:
         certificate: Any = None,
         body: bytes = b"",
         before: Iterable[bytes] = (),
+        headers: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Answer:
         """Ask over TLS. name: sent as SNI. Raises ssl.SSLError or ConnectionError if nothing comes of it."""
@@ -89,7 +90,8 @@ class House:
         if certificate is not None:
             certificate.configure_cert(context)
         return await asyncio.wait_for(
-            asyncio.to_thread(self._get, context, name, path, host, session, body, before), PATIENCE
+            asyncio.to_thread(self._get, context, name, path, host, session, body, before, headers or {}),
+            PATIENCE,
         )
 
     def _get(
@@ -101,6 +103,7 @@ class House:
         session: ssl.SSLSession | None,
         body: bytes,
         before: Iterable[bytes],
+        headers: Mapping[str, str],
     ) -> Answer:
         with socket.create_connection(self.address, PATIENCE) as plain:
             for piece in before:
@@ -109,6 +112,7 @@ class House:
             head = (
                 f"GET {path} HTTP/1.1\r\nHost: {host or name or 'nobody'}\r\nContent-Length: {len(body)}\r\n"
             )
+            head += "".join(f"{field}: {value}\r\n" for field, value in headers.items())
             client.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
             data = b""
             while more := client.recv(65536):

@@ -12,13 +12,14 @@ from .._core.netset import NetSet
 from .._core.rewrite import Rewrite
 from .._core.step import Step
 from .._core.steps_gate import IPAllowList, RedirectRegex, RedirectScheme
-from .._core.steps_headers import Cors, HeaderEdits, SecurityHeaders
+from .._core.steps_headers import Cors, HeaderEdits, PassClientCert, SecurityHeaders
 from .._core.steps_path import AddPrefix, ReplacePath, ReplacePathRegex, StripPrefix, StripPrefixRegex
 from ..config import middlewares as config
 from ..errors import PluginError
 from ..plugins.api import Wants
 from ..plugins.load import Plugins, SettingsError
 from ..regex import Pattern, compile_pattern
+from .clientcert import ClientCert
 from .runtime import Broken
 
 Steps = Iterable[Step]
@@ -245,6 +246,11 @@ def _security_fields(settings: config.Headers) -> Iterable[tuple[bytes, bytes]]:
             yield field, text
 
 
+def _pass_tls_client_cert(name: str, settings: config.PassTLSClientCert, _: Plugins) -> Steps:
+    if settings.pem or settings.info is not None:
+        yield PassClientCert(name, ClientCert(settings))
+
+
 # -- plugins -------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +277,7 @@ CONSTRUCTORS: dict[str, Callable[[str, Any, Plugins], Steps]] = {
     "headers": _headers,
     "ipAllowList": _ip_allow_list,
     "ipWhiteList": _ip_white_list,
+    "passTLSClientCert": _pass_tls_client_cert,
     "plugin": _plugin,
     "redirectRegex": _redirect_regex,
     "redirectScheme": _redirect_scheme,

@@ -216,6 +216,44 @@ class IPWhiteList(Section, frozen=True):
             yield "sourceRange", "missing; list the addresses or networks to let in"
 
 
+class IssuerFields(Section, frozen=True):
+    """`info.issuer`: what to tell of who signed a certificate."""
+
+    country: bool = False
+    province: bool = False
+    locality: bool = False
+    organization: bool = False
+    common_name: bool = False
+    serial_number: bool = False
+    domain_component: bool = False
+
+
+class SubjectFields(IssuerFields, frozen=True):
+    """`info.subject`: what to tell of whose a certificate is."""
+
+    organizational_unit: bool = False
+
+
+class ClientCertInfo(Section, frozen=True):
+    """`passTLSClientCert.info`: parts of the certificate in X-Forwarded-Tls-Client-Cert-Info."""
+
+    not_after: bool = False
+    not_before: bool = False
+    sans: bool = False
+    serial_number: bool = False
+    subject: SubjectFields | None = None
+    issuer: IssuerFields | None = None
+
+
+class PassTLSClientCert(Section, frozen=True):
+    """`passTLSClientCert`: tell servers which certificate the client has shown."""
+
+    pem: bool = False
+    """All of it, and what leads to its authority, in X-Forwarded-Tls-Client-Cert."""
+
+    info: ClientCertInfo | None = None
+
+
 class Chain(Section, frozen=True):
     """`chain`: other middlewares, in order."""
 
@@ -227,7 +265,7 @@ class HttpMiddleware(Section, frozen=True):
 
     NOT_YET = (
         "basicAuth buffering circuitBreaker compress contentType digestAuth encodedCharacters errors "
-        "forwardAuth grpcWeb inFlightReq passTLSClientCert rateLimit retry"
+        "forwardAuth grpcWeb inFlightReq rateLimit retry"
     )
 
     add_prefix: AddPrefix | None = None
@@ -240,6 +278,7 @@ class HttpMiddleware(Section, frozen=True):
     redirect_regex: RedirectRegex | None = None
     ip_allow_list: IPAllowList | None = None
     ip_white_list: IPWhiteList | None = None
+    pass_tls_client_cert: PassTLSClientCert | None = field(default=None, name="passTLSClientCert")
     chain: Chain | None = None
 
     plugin: dict[str, Any] | None = None

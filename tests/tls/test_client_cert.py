@@ -1,0 +1,97 @@
+"""passTLSClientCert: what servers are told of the certificate that a client has shown."""
+
+import base64
+import ssl
+from urllib.parse import unquote_plus
+
+import pytest
+from cryptography import x509 as oracle
+
+from tests.tls.test_https import document, pair
+
+
+@pytest.fixture
+def client(authority):
+    return authority.issue_cert(
+        "me@a.example", "me.example", "192.0.2.1", organization_name="We & Co", common_name="me"
+    )
+
+
+@pytest.fixture
+def telling(house, issue, authority):
+    """Start a proxy whose middleware has these options."""
+
+    async def start(mode="VerifyClientCertIfGiven", **options):
+        routers = {"r": {"rule": "Host(`a.example`)", "tls": {}, "middlewares": ["told"]}}
+        auth = {"clientAuthType": mode, "caFiles": [authority.cert_pem.bytes().decode()]}
+        tls = {"certificates": [pair(issue("a.example"))], "options": {"default": {"clientAuth": auth}}}
+        middlewares = {"told": {"passTLSClientCert": options}}
+        return await house(lambda url: document(url, routers, tls, middlewares=middlewares))
+
+    return start
+
+
+def fields(answer):
+    return {
+        name.lower(): value
+        for name, _, value in (line.partition(": ") for line in answer.body.decode().split("\r\n"))
+        if name.lower().startswith("x-forwarded-tls")
+    }
+
+
+def der(leaf):
+    return ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+
+
+async def test_the_whole_certificate(telling, client, authority):
+    here = await telling(pem=True)
+    told = fields(await here.get("a.example", certificate=client))
+    chain = (der(client), ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode()))
+    shown = ",".join(base64.b64encode(each).decode() for each in chain)  # the client sends its authority too
+    assert told == {"x-forwarded-tls-client-cert": shown}
+    forged = {"x-forwarded-tls-client-cert": "forged"}
+    assert fields(await here.get("a.example", headers=forged)) == {}  # who shows none has none
+    assert fields(await here.get("a.example", certificate=client, headers=forged)) == told
+
+
+async def test_a_resumed_session_knows_the_certificate(telling, client):
+    here = await telling(pem=True)
+    context = here.context()
+    client.configure_cert(context)
+    first = await here.get("a.example", context=context)
+    again = await here.get("a.example", context=context, session=here.session)
+    assert again.was_resumed
+    own = fields(first)["x-forwarded-tls-client-cert"].partition(",")[0]
+    assert fields(again)["x-forwarded-tls-client-cert"].partition(",")[0] == own
+
+
+async def test_parts_of_it(telling, client):
+    here = await telling(
+        info={
+            "notAfter": True,
+            "notBefore": True,
+            "sans": True,
+            "serialNumber": True,
+            "subject": {"organization": True, "commonName": True, "country": True},
+            "issuer": {"organization": True},
+        }
+    )
+    told = fields(await here.get("a.example", certificate=client))
+    made = oracle.load_der_x509_certificate(der(client))
+    (issuer,) = made.issuer.get_attributes_for_oid(oracle.NameOID.ORGANIZATION_NAME)
+    own, *_ = unquote_plus(told["x-forwarded-tls-client-cert-info"]).split(",Subject=")
+    assert own == ";".join(
+        (
+            'Subject="O=We & Co,CN=me"',
+            f'Issuer="O={issuer.value}"',
+            f'SerialNumber="{made.serial_number}"',
+            f'NB="{int(made.not_valid_before_utc.timestamp())}"',
+            f'NA="{int(made.not_valid_after_utc.timestamp())}"',
+            'SAN="me.example,me@a.example,192.0.2.1"',
+        )
+    )
+
+
+async def test_nothing_is_asked_for_nothing_is_told(telling, client):
+    here = await telling("NoClientCert", pem=True, info={"sans": True})
+    assert fields(await here.get("a.example", certificate=client)) == {}
