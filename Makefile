@@ -60,6 +60,7 @@ asan: $(VENV)/.built $(VENV)/.test-needs
 	FASTPROXY_ASAN=1 $(BIN)/python setup.py -q build --build-lib build/asan/lib
 	LD_PRELOAD="$(SANITIZED)" PYTHONMALLOC=malloc PYTHONPATH=build/asan/lib \
 	  ASAN_OPTIONS=detect_leaks=1:leak_check_at_exit=0:detect_stack_use_after_return=1:malloc_context_size=6 \
+	  LSAN_OPTIONS=suppressions=bench/rig/leaks.supp:print_suppressions=0 \
 	  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	  $(BIN)/python $(or $(ARGS),-m pytest tests/core tests/wire tests/tcp tests/tls)
 

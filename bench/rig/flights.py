@@ -217,11 +217,14 @@ def proxy_line(dice: Random) -> bytes:
 # -- PostgreSQL -------------------------------------------------------------------------------------------
 
 
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
 def postgres(dice: Random, hellos: Hellos) -> bytes:
     """Return a start-up of PostgreSQL: SSLRequest and more often than not a hello behind it, or another."""
     kind = dice.randrange(6)
     if kind <= 2:
-        made = b"\x00\x00\x00\x08\x04\xd2\x16\x2f" + (hellos.flight(dice) if kind else b"")
+        made = SSL_REQUEST + (hellos.flight(dice) if kind else b"")
     elif kind == 3:
         made = b"\x00\x00\x00\x08\x04\xd2\x16\x30"                          # GSSENCRequest
     elif kind == 4:

@@ -27,7 +27,7 @@ from typing import Any
 from fastproxy import Proxy
 from fastproxy._core.exchange import in_progress
 
-from .flights import NAMES, Flight, Flights, answer, datagrams, mutated
+from .flights import NAMES, SSL_REQUEST, Flight, Flights, answer, datagrams, mutated
 
 AT_ONCE = 200
 LIMIT = 10.0            # seconds to be closed in: time-outs of 0.3 s and 2 s of lingering, and a busy machine
@@ -110,7 +110,7 @@ class Servers:
                     async with asyncio.timeout(0.2):
                         if not await reader.read(65536):
                             break
-                writer.write(answer(dice))
+                writer.write(answer(dice) if dice.random() < 0.8 else b"S")
                 await writer.drain()
             if dice.random() < 0.3:
                 writer.write_eof()
@@ -151,6 +151,9 @@ def document(servers: Servers, generation: int) -> dict[str, Any]:
     def http(rule: str, service: str, *entry_points: str, **more: object) -> dict[str, Any]:
         return {"rule": rule, "service": service, "entryPoints": [*entry_points] or ["web", "plain"], **more}
 
+    def stream(name: str, service: str, tls: dict[str, Any]) -> dict[str, Any]:
+        return {"rule": f"HostSNI(`{name}`)", "service": service, "entryPoints": ["web"], "tls": tls}
+
     return {
         "http": {
             "routers": {
@@ -175,6 +178,9 @@ def document(servers: Servers, generation: int) -> dict[str, Any]:
             "routers": {
                 "good": {"rule": f"ClientIP(`{GOOD_CLIENT}`)", "service": "good", "entryPoints": ["db"]},
                 "bad": {"rule": "HostSNI(`*`)", "service": "bad", "entryPoints": ["db"]},
+                "sealed": stream("tcp.example", "good", {}),
+                "ended": stream("db.example", "bad", {}),
+                "passed": stream("pass.example", "bad", {"passthrough": True}),
             },
             "services": {"good": loaded("address", good), "bad": loaded("address", bad)},
         },
@@ -453,25 +459,27 @@ class Siege:
 
     async def _good_are_served(self) -> None:
         line = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
-        for entry, before, over_tls in (
-            ("web", b"", False), ("web", line, False), ("web", b"", True), ("web", line, True),
-            ("plain", b"", False), ("db", b"", False),
+        for entry, before, name in (
+            ("web", b"", ""), ("web", line, ""), ("plain", b"", ""), ("db", b"", ""),
+            ("web", b"", "good.example"), ("web", line, "good.example"), ("web", b"", "tcp.example"),
+            ("web", SSL_REQUEST, "tcp.example"), ("web", line + SSL_REQUEST, "tcp.example"),
         ):
             client = Client(GOOD_CLIENT)
             try:
                 await client.connect(self.proxy.address(entry))
                 await client.send(before)
                 say: Any = client
-                if over_tls:
-                    say = Safe(client, "good.example")
+                if before.endswith(SSL_REQUEST) and await client.read() != b"S":
+                    raise Broken("a good client of PostgreSQL is not told to begin TLS")
+                if name:
+                    say = Safe(client, name)
                     await say.shake_hands()
                 await say.send(b"GET / HTTP/1.1\r\nHost: good.example\r\nConnection: close\r\n\r\n")
                 told = b""
                 while not told.endswith(b"good"):
                     more = await say.read()
                     if not more:
-                        what = " and TLS" * over_tls + " behind a PROXY line" * bool(before)
-                        raise Broken(f"a good client of {entry}{what} is told {told!r}")
+                        raise Broken(f"a good client of {entry}, {before!r}, {name!r}, is told {told!r}")
                     told += more
             finally:
                 client.sock.close()
