@@ -493,7 +493,8 @@ class Workers:
         for each in self._slots:
             if each.successor is slot:
                 each.successor = None
-                self.remove(each)
+                with contextlib.suppress(Refused):  # the end has come for all
+                    self.remove(each)
 
     def _on_asked(self, slot: Slot) -> None:
         """Tell a worker that got a SIGTERM of its own how to end."""

@@ -403,6 +403,24 @@ async def test_a_worker_that_is_told_to_end_leaves_its_sockets_to_others(workers
     await logged.until("in place of the one that died")
 
 
+async def test_the_end_comes_before_the_successor_of_a_worker_that_is_told_to_end(
+    workers, notes, logged, tmp_path
+):
+    """As when a signal goes to all processes at once."""
+    made = workers(1, most=2)
+    await made.start(routers())
+    made.apply(routers(f"wait-{tmp_path / 'gate'}"))
+    (slot,) = made.serving
+    made._on_asked(slot)
+    await notes.until("state", 2)
+    ending = asyncio.create_task(made.drain())
+    await asyncio.sleep(0)
+    (tmp_path / "gate").touch()  # only now it is ready
+    await ending
+    assert made.aborted == 4
+    assert [record for record in logged.caplog.records if record.exc_info] == []
+
+
 def test_delays():
     delays = Delays()
     assert [delays.after(1.0) for _ in range(5)] == [0.0, 0.5, 0.75, 1.125, 1.6875]
