@@ -19,7 +19,7 @@ from fastproxy.config.observability import Fields, HeaderFields
 from fastproxy.observe import accesslog
 from fastproxy.plugins.api import Response
 from tests.wire.rig import eventually
-from tests.wire.test_upgrade import AGREED, HANDSHAKE
+from tests.wire.test_tunnel import AGREED, HANDSHAKE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
