@@ -159,7 +159,7 @@ def document(servers: Servers, generation: int) -> dict[str, Any]:
             "routers": {
                 "good": http("Host(`good.example`)", "good"),
                 "safe": http("Host(`good.example`)", "good", "web", tls={}),
-                "bad": http("PathPrefix(`/`)", "bad", priority=generation + 1),
+                "bad": http("PathPrefix(`/`)", "bad", priority=generation % 2 + 1),
                 "unsafe": http("HostRegexp(`.*`)", "bad", "web", tls={}),
                 **{
                     name[0]: http(f"Host(`{name.lower()}`)", "bad", "web", tls={"options": options})
