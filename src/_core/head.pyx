@@ -316,8 +316,9 @@ cdef class Head:
         moved = PyBytes_AS_STRING(self.raw) - old
         self.end += moved
         self.line.at += moved
-        self.method.at += moved
-        self.target.at += moved
+        if self.method.at is not NULL:
+            self.method.at += moved
+            self.target.at += moved
         if self.reason.at is not NULL:
             self.reason.at += moved
         for i in range(self.scan.count):
