@@ -32,6 +32,7 @@ from .flights import NAMES, SSL_REQUEST, Flight, Flights, answer, datagrams, mut
 AT_ONCE = 200
 LIMIT = 10.0            # seconds to be closed in: time-outs of 0.3 s and 2 s of lingering, and a busy machine
 PATIENCE = 20.0         # seconds for what good clients are owed, and for everything to be gone
+STALL = 2.0             # seconds without a turn of the loop, after which a limit says nothing
 WARM = 3                # batches after which nothing grows any more
 MAY_GROW = 24 * 2**20   # bytes, of a process whose allocator keeps what it had
 QUICK = "300ms"
@@ -349,6 +350,7 @@ class Siege:
         self.said: Counter[str] = Counter()
         self.generations: list[weakref.ref[Any]] = []
         self.overdue: list[str] = []
+        self.stood_still = 0
         self.began = 0
 
     async def run(self, seconds: float, first: int = 0, size: int = 600) -> Counter[str]:
@@ -358,6 +360,7 @@ class Siege:
         with listening() as self.ears:
             async with Servers(Random(self.seed)) as self.servers:
                 self.proxy = Proxy(STATIC, self._document())
+                beat = asyncio.ensure_future(self._beat())
                 async with self.proxy:
                     while True:
                         try:
@@ -368,6 +371,7 @@ class Siege:
                         self.batch += 1
                         if time.monotonic() >= end:
                             break
+                beat.cancel()
             self._no_errors()
         return self.ears.told
 
@@ -429,20 +433,37 @@ class Siege:
             if ending == "end":
                 with contextlib.suppress(OSError):
                     client.sock.shutdown(socket.SHUT_WR)
-            if ending in ("stay", "end"):
-                try:
-                    async with asyncio.timeout(LIMIT):
-                        await client.rest()
-                except TimeoutError:
-                    said = b"".join(flight.pieces)
-                    pieces = f"{len(said)} bytes in {len(flight.pieces)} pieces"
-                    self.overdue.append(f"{flight.kind} on {entry}, {ending}: {said[:80]!r}, {pieces}")
+            if ending in ("stay", "end") and not await self._is_closed(client):
+                said = b"".join(flight.pieces)
+                pieces = f"{len(said)} bytes in {len(flight.pieces)} pieces"
+                self.overdue.append(f"{flight.kind} on {entry}, {ending}: {said[:80]!r}, {pieces}")
             if ending == "reset":
                 client.reset()
         finally:
             client.sock.close()
 
     # ---------------------------------------------------------------- what must hold
+
+    async def _is_closed(self, client: Client) -> bool:
+        """Read to the end; False if it does not come within the limit, while the loop goes on."""
+        while True:
+            before = self.stood_still
+            try:
+                async with asyncio.timeout(LIMIT):
+                    await client.rest()
+                return True
+            except TimeoutError:
+                await asyncio.sleep(0)
+                if self.stood_still == before:
+                    return False
+
+    async def _beat(self) -> None:
+        """Notice when nobody let this process run."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.1)
+            if time.monotonic() - before > STALL:
+                self.stood_still += 1
 
     async def _check(self, done: int) -> None:
         try:
