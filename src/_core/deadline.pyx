@@ -77,7 +77,9 @@ cdef class Wheel:
                 return
             self.unlink(deadline)
         deadline.owner = <void*>owner
-        if self.handle is None:
+        if self.linked == 0:
+            # The wheel has stood still. Never while something lies in it: what lies at the ticks that were left out
+            # would be looked at a whole round later.
             self.tick = <long long>(now() / TICK)
         self.link(deadline, due)
         self.wake_at(deadline.tick)

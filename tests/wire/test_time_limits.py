@@ -4,6 +4,7 @@ The limits are short here; what must not happen within them is waited for by an 
 """
 
 import asyncio
+import time
 
 import pytest
 
@@ -261,3 +262,17 @@ async def test_the_write_limit_is_of_one_answer(open_house):
     for _ in range(5):
         await asyncio.sleep(0.15)
         assert (await client.ask(GET)).body == b"ok"
+
+
+async def test_whatever_takes_long_makes_nobody_else_miss_a_limit(open_house):
+    """A deadline that is armed while others are late leaves those where they are found at once."""
+    house = await open_house(read_timeout=0.3)
+    house.log.logger.addFilter(lambda record: time.sleep(0.1) or True)
+    late = await house.client()
+    await late.send(GET[:-1])           # is told 408, which takes its time, and then has a moment to read it
+    silent = []
+    for _ in range(40):
+        silent.append(await house.client())
+        await asyncio.sleep(0.005)
+    assert await timed(asyncio.gather(*[client.ends() for client in silent])) < 5
+    assert (await late.answer()).status == 408
