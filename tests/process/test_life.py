@@ -150,7 +150,9 @@ def test_a_router_on_an_unknown_entry_point_is_warned_of_once(start, tmp_path, b
 
 
 def test_without_standard_descriptors_it_serves_all_the_same(start, tmp_path, backend):
-    start(log="closed.log")  # writes the files
+    start(log="closed.log")  # writes the files, and has read them when it is ready
+    first = tmp_path / "closed.log"
+    wait_for(lambda: first.exists() and "is ready" in first.read_text())
     command = f"exec {sys.executable} -m fastproxy --configFile=fastproxy.yml 0<&- 1>&- 2>&-"
     static = STATIC.format(workers=1, accept="0s", grace="10s", watch="true", log="fastproxy.log")
     (tmp_path / "fastproxy.yml").write_text(static)

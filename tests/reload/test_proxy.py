@@ -87,7 +87,7 @@ async def test_a_file_that_cannot_be_used(tmp_path):
     [
         ({"entryPoints": {"web": {"address": "nowhere"}}}, "has no port"),
         ({"entryPoints": {"web": {"adress": ":80"}}}, "address"),
-        ({**STATIC, "accessLog": {}}, "not supported yet"),
+        ({**STATIC, "metrics": {}}, "not supported yet"),
         ({**STATIC, "http": []}, "a mapping is expected"),
         ({}, "no section of a static configuration"),
     ],
