@@ -117,14 +117,20 @@ def run(*calls):
 def come_and_go(shared, worker, limit, rounds):
     """Take and leave, and see that there are never more than there may be."""
     counts = InFlight(shared.in_flight(), CELLS, shared.slots, worker)
-    seen = shared.block(worker).cast("q")
+    blocks = [shared.block(each).cast("q") for each in range(shared.slots)]
+    seen = blocks[worker]
+
+    def stays():
+        return [(block[0], block[1]) for block in blocks]
+
     for _ in range(rounds):
         if counts.enter(5, limit):
             # Those that are inside for good: more than the limit may be counted while somebody steps back.
-            seen[0] = 1
-            inside = sum(shared.block(other).cast("q")[0] for other in range(shared.slots))
-            assert inside <= limit
             seen[1] += 1
+            seen[0] = 1
+            inside = stays()
+            # Not looked at in one moment: whose stay is the same at a second look was there in between.
+            assert sum(is_in for is_in, _ in inside) <= limit or stays() != inside
             seen[0] = 0
             counts.end(5)
 

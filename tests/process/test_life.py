@@ -280,7 +280,7 @@ def test_the_only_worker_ends_when_another_one_serves(start, backend):
     assert is_alive(worker)
     backend.release.set()
     assert request.status() == 200
-    wait_for(lambda: not is_alive(worker))
+    wait_for(lambda: worker not in proxy.workers())
     assert proxy.get() == 200
     assert len(proxy.workers()) == 1
     assert not proxy.matches("Traceback|died")
