@@ -28,6 +28,7 @@ MODULES = (
     "rewrite",
     "tally",
     "deadline",
+    "watch",
     "shared",
     "murmur",
     "journal",

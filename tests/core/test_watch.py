@@ -1,0 +1,214 @@
+"""A watched descriptor is told of when it is ready, and only then."""
+
+import asyncio
+import gc
+import os
+import socket
+import weakref
+
+import pytest
+import uvloop
+
+from fastproxy._core.watch import Watch
+
+READABLE, WRITABLE = 1, 2
+SECONDS = 5.0
+
+
+@pytest.fixture
+def pair():
+    one, two = socket.socketpair()
+    one.setblocking(False)
+    two.setblocking(False)
+    with one, two:
+        yield one, two
+
+
+class Told:
+    """What was told, and a way to wait for it."""
+
+    def __init__(self, loop, act=None):
+        self.events = []
+        self.loop = loop
+        self.act = act
+        self.first = loop.create_future()
+
+    def __call__(self, fd, events):
+        self.events.append(events)
+        if self.act is not None:
+            self.act()
+        if not self.first.done():
+            self.first.set_result(events)
+
+    async def wait(self):
+        return await asyncio.wait_for(asyncio.shield(self.first), SECONDS)
+
+
+def run(coroutine):
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+async def turns(count=3):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_it_is_told_of_what_comes(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop(), lambda: pair[0].recv(10))
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        assert watch.want(READABLE)
+        await turns()
+        assert told.events == []
+        pair[1].send(b"x")
+        assert await told.wait() == READABLE
+        await turns()
+        assert told.events == [READABLE]
+        watch.close()
+    run(main())
+
+
+def test_it_is_told_of_room_and_of_nothing_when_nothing_is_wanted(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop(), lambda: watch.want(0))
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        pair[1].send(b"x")
+        await turns()
+        assert told.events == []
+        assert watch.want(WRITABLE)
+        assert await told.wait() == WRITABLE
+        await turns()
+        assert told.events == [WRITABLE]
+        assert watch.wanted == 0
+        watch.close()
+    run(main())
+
+
+def test_both_may_be_wanted(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop(), lambda: sum(told.events) >= 3 and watch.want(0))
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        pair[1].send(b"x")
+        watch.want(READABLE | WRITABLE)
+        while watch.wanted:
+            await asyncio.sleep(0)
+        seen = 0
+        for events in told.events:
+            seen |= events
+        assert seen == READABLE | WRITABLE
+        watch.close()
+    run(main())
+
+
+def test_nothing_is_told_once_it_is_closed(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop())
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        watch.want(READABLE)
+        pair[1].send(b"x")
+        watch.close()
+        await turns()
+        assert told.events == []
+        assert not watch.want(READABLE)
+        watch.close()      # twice is once
+    run(main())
+
+
+def test_it_may_be_closed_while_it_is_told(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop(), lambda: watch.close())
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        watch.want(READABLE)
+        pair[1].send(b"x")
+        await told.wait()
+        await turns()
+        assert told.events == [READABLE]
+    run(main())
+
+
+def test_the_end_of_the_other_side_is_readable(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop(), lambda: watch.want(0))
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        watch.want(READABLE)
+        pair[1].close()
+        assert await told.wait() == READABLE
+        assert pair[0].recv(10) == b""
+        watch.close()
+    run(main())
+
+
+def test_an_error_is_told_as_what_was_wanted_and_watching_goes_on():
+    """A datagram to nobody comes back as an error of the socket, which says so to whoever reads."""
+    async def main():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            nobody.bind(("127.0.0.1", 0))
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            sock.connect(nobody.getsockname())
+            nobody.close()
+            errors = []
+
+            def take():
+                try:
+                    errors.append(sock.recv(10))
+                except OSError as error:
+                    errors.append(type(error))
+
+            told = Told(asyncio.get_running_loop(), take)
+            watch = Watch.open_for(asyncio.get_running_loop(), sock.fileno(), told)
+            watch.want(READABLE)
+            sock.send(b"x")
+            assert await told.wait() == READABLE
+            assert errors == [ConnectionRefusedError]
+            told.first = asyncio.get_running_loop().create_future()
+            sock.send(b"y")
+            await told.wait()
+            assert errors == [ConnectionRefusedError] * 2
+            watch.close()
+    run(main())
+
+
+def test_a_descriptor_that_is_none_is_refused():
+    async def main():
+        one, two = os.pipe()
+        os.close(one)
+        os.close(two)
+        with pytest.raises(OSError, match=f"descriptor {one} cannot be watched"):
+            Watch.open_for(asyncio.get_running_loop(), one, print)
+    run(main())
+
+
+def test_a_loop_of_asyncio_is_refused(pair):
+    async def main():
+        with pytest.raises(OSError, match="cannot be watched"):
+            Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), print)
+    asyncio.run(main())
+
+
+def test_a_loop_that_is_closed_leaves_a_watch_harmless(pair):
+    """Whoever forgot to close it hears nothing any more, and nothing breaks when it goes."""
+    async def main():
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), print)
+        watch.close()
+        return watch
+
+    watch = run(main())
+    assert not watch.want(READABLE)
+    del watch
+    gc.collect()
+
+
+def test_whoever_is_told_is_not_kept_alive(pair):
+    async def main():
+        told = Told(asyncio.get_running_loop())
+        seen = weakref.ref(told)
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        watch.want(READABLE)
+        watch.close()
+        del told, watch
+        gc.collect()
+        assert seen() is None
+    run(main())
