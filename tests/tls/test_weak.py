@@ -1,6 +1,7 @@
 """Nothing weak in the default options: what a server accepts is asked of it byte by byte, as scanners do.
 
-No library that is there today says the hellos of SSL 2 or offers a cipher suite that it does not have itself.
+A library that is there today neither says the hellos of SSL 2 nor offers a cipher suite that it does not have
+itself; test_scanned.py has one from another day.
 """
 
 import asyncio
