@@ -53,7 +53,9 @@ build.runtime build.work build.changes build.pem build.transports build.estate b
 build.clientcert build.middlewares build.services build.certificates build.doormen build.routers
 build.tcp build.udp build.draft build.snapshot build.trial
 
-switcher health serving certificates shown effects explain support api
+explain.told explain.questions explain.candidates explain.effects explain.requests explain.words
+
+switcher health serving certificates shown support api
 
 internals app whoami demo
 

@@ -220,7 +220,8 @@ def _entry_point(name: str, view: View) -> Shown:
 def _explain(rest: Sequence[str], query: Query, view: View) -> Told:
     """Say what would become of a request; source: ours."""
     # Imported late, because a supervisor needs the core for nothing else.
-    from .explain import Question, WrongQuestion, explain
+    from .explain.questions import Question, WrongQuestion
+    from .explain.requests import explain
 
     if not _first(query, "url"):
         raise Refused(400, "invalid request: url: missing; write one like url=https://shop.example/path")

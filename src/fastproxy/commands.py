@@ -173,7 +173,7 @@ def explain(
     \b
     fastproxy explain GET https://shop.example/api/cart -H 'X-User: me' --client-ip 203.0.113.9
     """
-    from .explain import Question, WrongQuestion
+    from .explain.questions import Question, WrongQuestion
     from .offline import run
 
     question = Question(method, url, tuple(headers), entry_point, client)

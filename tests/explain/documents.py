@@ -7,7 +7,8 @@ from fastproxy.config.document import decode
 from fastproxy.config.findings import Findings
 from fastproxy.config.merge import Merger
 from fastproxy.config.sources import decode_static
-from fastproxy.explain import Question, explain
+from fastproxy.explain.questions import Question
+from fastproxy.explain.requests import explain
 
 WEB = {"entryPoints": {"web": {"address": ":8000"}}}
 SERVICES = {"s": {"loadBalancer": {"servers": [{"url": "http://10.0.0.7:3000"}]}}}

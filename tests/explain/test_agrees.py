@@ -12,8 +12,9 @@ from fastproxy import Proxy
 from fastproxy._core.message import Request
 from fastproxy.build.trial import PURE, Sent
 from fastproxy.config.middlewares import HttpMiddleware
-from fastproxy.effects import changes
-from fastproxy.explain import Question, explain
+from fastproxy.explain.effects import changes
+from fastproxy.explain.questions import Question
+from fastproxy.explain.requests import explain
 from fastproxy.rules.syntax import And, Matcher, Not
 from tests.explain.documents import build, static_of
 from tests.rules.strategies import trees
@@ -67,7 +68,7 @@ asked = st.tuples(
 def test_the_router_is_the_tables(many, given_routers, question):
     """many: from how many routers on those of other hosts are passed over unread."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("fastproxy.explain.MANY", many)
+        patched.setattr("fastproxy.explain.candidates.MANY", many)
         compare_with_table(given_routers, question)
 
 

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from fastproxy.cli import main
-from fastproxy.explain import MOST, Question, WrongQuestion, explain
+from fastproxy.explain.candidates import MOST
+from fastproxy.explain.questions import Question, WrongQuestion
+from fastproxy.explain.requests import explain
 from fastproxy.plugins.api import Middleware
 from tests.api.documents import make
 from tests.explain.documents import WEB, ask, static_of, way

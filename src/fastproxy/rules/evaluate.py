@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from .compile import tests_of
 from .keys import Test
 from .parse import parse
-from .syntax import And, Matcher, Not, Or, RuleError, Tree, pushed
+from .syntax import HTTP, And, Language, Matcher, Not, Or, RuleError, Tree, pushed
 
 READ = 1024
 """How many rules are kept as they were read, the latest asked first."""
@@ -113,10 +113,10 @@ class Rule(NamedTuple):
 
 
 @lru_cache(READ)
-def read(text: str) -> Rule:
+def read(text: str, language: Language = HTTP) -> Rule:
     """Read a rule. Raises RuleError, like `compile_rule`."""
     try:
-        return Rule.of(parse(text))
+        return Rule.of(parse(text, language))
     except RuleError as error:
         error.rule = text
         raise

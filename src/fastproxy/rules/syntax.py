@@ -6,10 +6,11 @@ Source: the v3 rule language of Traefik (`http.routers.<name>.rule`, `tcp.router
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 
-class Language(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Language:
     """The matchers of one kind of routers."""
 
     matchers: dict[str, tuple[int, ...]]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .build.trial import Answered, Met, Sent
-from .config.middlewares import Headers, HttpMiddleware, IPStrategy
+from ..build.trial import Answered, Met, Sent
+from ..config.middlewares import Headers, HttpMiddleware, IPStrategy
 
 END = "the request goes no further"
 _NONCE = re.compile("'nonce-[^']*'")

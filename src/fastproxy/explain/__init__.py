@@ -1,0 +1,1 @@
+"""What would become of a request, a connection or a datagram, and why."""
