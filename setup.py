@@ -61,6 +61,8 @@ MODULES = (
     "splice",
     "relay",
     "datagram",
+    "entry",
+    "account",
     "exchange",
     "door",
     "downstream",

@@ -26,7 +26,7 @@ steps_path steps_headers steps_gate awaited table upstream
 
 snapshot
 
-splice relay datagram exchange
+splice relay datagram entry account exchange
 
 door downstream arrival
 """

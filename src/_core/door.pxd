@@ -1,6 +1,6 @@
 # Who may come in: the connections of an entry point, how many there may be, and who goes when there are too many.
 
-from .exchange cimport Entry
+from .entry cimport Entry
 from .murmur cimport Murmur
 from .port cimport Connection
 from .shared cimport InFlight

@@ -1,17 +1,12 @@
 # One request and its answer: the state machine between two peers. Knows no socket.
 
-from .forwarded cimport Forwarding
+from .account cimport Account
+from .entry cimport Entry
 from .framing cimport Framing
 from .head cimport Head
-from .message cimport Request, Response
-from .port cimport Engine, Peer, Receiver
-from .record cimport AccessLog, Facts, Receipt
-from .snapshot cimport Snapshot, Switch
-from .span cimport Span
-from .step cimport Pipeline, Step
-from .table cimport Route, Table
-from .tally cimport Tally
-from .target cimport Target
+from .port cimport Engine, Peer
+from .snapshot cimport Snapshot
+from .step cimport Step
 from .upstream cimport Upstream
 
 
@@ -28,37 +23,17 @@ cdef enum State:
     ENDED
 
 
-cdef class Entry:
-    # What an exchange has to know of the entry point it came in by.
-    cdef readonly str name
-    cdef readonly int index            # of its table in a snapshot
-    cdef readonly Engine engine
-    cdef readonly Switch switch
-    cdef readonly Forwarding forwarding
-    cdef readonly Tally tally
-    cdef public object on_unrouted     # called with (name, request, table) of a 404; None: nobody wants to know
-    cdef tuple denied                  # escapes refused inside routers: b"%2F", ...; empty: none
-    cdef readonly AccessLog access_log     # None: there is none
-    cdef readonly bint logs_unrouted   # requests that no router takes are told there too
-
-
-cdef class Exchange(Receiver):
+cdef class Exchange(Account):
     # Made once and used again; everything below is of the request in hand.
-    cdef readonly Request request
-    cdef readonly Response response
     cdef State state
-    cdef Entry entry
     cdef Peer client                   # None once the client is gone
     cdef Peer server                   # None before it is connected and after it is released
     cdef Snapshot snapshot
-    cdef Route route
-    cdef Target target
     cdef Framing asked                 # how the request's body is framed
     cdef Framing answered              # how the answer's is
     cdef bint body_over                # the request has come to its end
     cdef bint is_pending               # the server of `target` owes the head of an answer
     cdef bint was_left                 # Forwarding.leave has run
-    cdef bint was_retried
     cdef bint body_sent                # some of the body went to a server: it cannot be sent again
     cdef bint said_continue            # a 100 went to the client
     cdef list early                    # body bytes that came before the server was there
@@ -69,20 +44,6 @@ cdef class Exchange(Receiver):
     cdef Py_ssize_t step               # the step that runs or waits
     cdef object answering_step         # the request step that answered; None: none did
     cdef object task                   # dialling, or a coroutine of a step
-
-    # What is told of it in the end.
-    cdef AccessLog log                 # None: nothing
-    cdef long long began               # nanoseconds of the monotonic clock; only where something is told
-    cdef long long served_from         # when the service got it; 0: it did not, or nobody wants to know
-    cdef Span host                     # as the client wrote it
-    cdef tuple tls                     # version, cipher, subject of the client's certificate; None: not told
-    cdef Span forwarded                # X-Forwarded-For as it is believed
-    cdef int status                    # answered; 499: the client left before
-    cdef int origin_status             # of the server's answer; 0: there is none
-    cdef long long received            # bytes of body
-    cdef long long sent
-    cdef bytes origin_fields           # of the server's answer, as they are told; None: they are not
-    cdef bytes answer_fields           # of the answer as it went out
 
     cdef void start(self, Entry entry, Peer client, Framing* body) noexcept
     cdef void on_body(self, const char* at, Py_ssize_t size) noexcept
@@ -108,10 +69,6 @@ cdef class Exchange(Receiver):
     cdef void change_protocol(self) noexcept
     cdef void lose_server(self) noexcept
     cdef void end(self) noexcept
-    cdef dict about(self)
-    cdef void note(self, str what, object error) noexcept
-    cdef void tell_failed(self, Step step, object error) noexcept
-    cdef void tell_unrouted(self, Table table) noexcept
     cdef bint has_denied_escape(self) noexcept
     cdef void take_answer(self, Step step) noexcept
     cdef void fault(self, Step step, object error) noexcept
@@ -122,12 +79,6 @@ cdef class Exchange(Receiver):
     cdef int name_host(self) except -1
     cdef void cut_off(self) noexcept
     cdef void cancel(self) noexcept
-    cdef void begin_record(self) noexcept
-    cdef bint is_told(self) noexcept
-    cdef void gather(self, Facts* facts) noexcept
-    cdef void record(self) noexcept
-    cdef Receipt record_later(self)
-    cdef void keep_fields(self, bint of_origin) noexcept
 
 
 cdef Exchange new_exchange(Engine engine)
