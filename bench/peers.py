@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-from rig import cases, configs, fleet, idle, machine, report
+from rig import cases, configs, fleet, idle, machine, report, streams
 from rig.change import every_second
 from rig.load import run_wrk
 from rig.processes import end_on_signal, raise_open_files
@@ -52,7 +52,10 @@ class Bench:
             # Cases of one kind share their proxies. Those that differ in the number of names, or in the log,
             # run side by side, so that a slow minute of the machine hits them all.
             for kind, group in groupby(chosen, key=kind_of):
-                self.group(list(group), backends, together=kind in ("hosts", "logs"))
+                if kind == "streams":
+                    self.stream_group(list(group))
+                else:
+                    self.group(list(group), backends, together=kind in ("hosts", "logs"))
             if with_idle:
                 self.idle(backends)
 
@@ -74,6 +77,24 @@ class Bench:
                         for kind in self.proxies(case.log):
                             self.measure(case, running[case.hosts, case.log, kind])
 
+    def stream_group(self, group: list[cases.Case]) -> None:
+        program = streams.compiled(self.folder)
+        with fleet.stream_servers(program, self.folder / "streams-log", self.load_core) as ports:
+            for case in group:
+                with ExitStack() as stack:
+                    running = [stack.enter_context(self.stream_proxy(kind, case.load, ports))
+                               for kind in streams.kinds(case.load, self.options.proxies)]
+                    for proxy in running:
+                        self.load(case, proxy, 1.0)     # warm, not counted
+                    for number in range(self.options.rounds):
+                        say(f"{case.name}: round {number + 1}")
+                        for proxy in running:
+                            self.measure(case, proxy)
+
+    def stream_proxy(self, kind: str, load: streams.Stream, ports: dict[str, int]):
+        folder = self.folder / f"{kind}-{len(os.listdir(self.folder))}"
+        return fleet.stream_proxy(kind, folder, {self.proxy_core}, ports[load.server], load.server)
+
     def proxies(self, log: str) -> list[str]:
         """Return those that can be measured with such a log, "" for none."""
         return [kind for kind in self.options.proxies if not (log and kind in configs.WITHOUT_LOG)]
@@ -83,6 +104,9 @@ class Bench:
         return fleet.proxy(kind, folder, {self.proxy_core}, backends, hosts, log=log, is_secure=is_secure)
 
     def load(self, case: cases.Case, proxy: fleet.Running, seconds: float):
+        if isinstance(case.load, streams.Stream):
+            program = streams.compiled(self.folder)
+            return streams.run(program, case.load, proxy.port, seconds, self.load_core)
         return run_wrk(case.load, proxy.port, seconds, self.load_core, proxy.site.folder)
 
     def measure(self, case: cases.Case, proxy: fleet.Running) -> None:
@@ -113,6 +137,8 @@ def kind_of(case: cases.Case) -> str:
     """Return what cases of one group have in common; what logs are compared with is the first of all."""
     if case.log or case is cases.CASES[0]:
         return "logs"
+    if isinstance(case.load, streams.Stream):
+        return "streams"
     if case.load.is_secure:
         return "secure"
     return "changing" if case.changing else "hosts" if case.hosts else "plain"
@@ -160,6 +186,8 @@ def main() -> int:
     machine.need("nginx", "wrk", *given.proxies)
     raise_open_files(configs.OPEN_FILES)
     chosen = [case for case in cases.CASES if case.name in given.only]
+    if "nginx" in given.proxies and any(kind_of(case) == "streams" for case in chosen):
+        streams.nginx_module()
     with tempfile.TemporaryDirectory(prefix="fastproxy-bench-") as folder:
         bench = Bench(Path(folder), given)
         os.sched_setaffinity(0, {bench.load_core})

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bench import gate
-from bench.rig import configs, load, machine, report
+from bench.rig import configs, fleet, load, machine, report, streams
 from bench.rig.cases import CASES, Case
 
 CALM = """Running 3s test @ http://127.0.0.1:8000/small
@@ -109,6 +109,50 @@ def test_every_proxy_is_told_the_same_names(tmp_path, names):
         text = "".join(path.read_text() for path in folder.iterdir())
         assert text.count(".bench.example") == names
         assert "127.0.0.1:1" in text and "127.0.0.1:2" in text
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return streams.compiled(tmp_path_factory.mktemp("streams"))
+
+
+@pytest.mark.parametrize("mode", ["ping", "bulk", "new"])
+def test_streams_are_counted_and_whole(program, tmp_path, mode):
+    core = min(os.sched_getaffinity(0))
+    load = streams.Stream(mode, 3)
+    with fleet.stream_servers(program, tmp_path / "servers", core) as ports:
+        found = streams.run(program, load, ports[load.server], 0.2, core)
+    assert not found.failures and found.requests > 3
+    assert 0.2 <= found.seconds < 10.2
+    assert (found.p99 > 0) is (mode != "bulk")
+
+
+@pytest.mark.parametrize("mode", ["ping", "bulk"])
+def test_streams_miss_what_does_not_come(program, tmp_path, mode):
+    core = min(os.sched_getaffinity(0))
+    with fleet.stream_servers(program, tmp_path / "servers", core) as ports:
+        found = streams.run(program, streams.Stream(mode, 3), ports["once"], 0.2, core)
+    assert found.failed == 1
+    assert "streams: " in found.failures[0]
+
+
+def test_every_proxy_passes_streams_on_to_the_same_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "nginx_module", lambda: "load_module stream.so;")
+    for kind, write in streams.COMMANDS.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        write(configs.Site(folder, 1, (2, 2), []))
+        text = "".join(path.read_text() for path in folder.iterdir())
+        assert "127.0.0.1:1" in text and "127.0.0.1:2" in text
+
+
+@pytest.mark.parametrize(("mode", "proxies", "found"), [
+    ("bulk", ["fastproxy", "haproxy"], ["fastproxy", "haproxy", "haproxy-splice"]),
+    ("ping", ["fastproxy", "haproxy"], ["fastproxy", "haproxy"]),
+    ("bulk", ["nginx"], ["nginx"]),
+])
+def test_haproxy_comes_twice_where_bytes_come_in_bulk(mode, proxies, found):
+    assert streams.kinds(streams.Stream(mode), proxies) == found
 
 
 def benchmark(name: str, seconds: float) -> dict:

@@ -4,17 +4,21 @@ from dataclasses import dataclass, field
 
 from .configs import host_names
 from .load import BROWSER_HEAD, Load, hosts_script, post_script
+from .streams import Stream
 
 ASKED_HOSTS = 64        # of all the names a proxy knows, so many are asked for, spread evenly
 
 
 @dataclass(frozen=True)
 class Case:
-    """One load on every proxy. `targets` are the highest ratios of CPU per request to reach, by peer."""
+    """One load on every proxy. `targets` are the highest ratios of CPU per request to reach, by peer.
+
+    A request of a stream is a message there and back, a MiB, or a connection.
+    """
 
     name: str
     title: str
-    load: Load
+    load: Load | Stream
     hosts: int = 0
     """Names the proxies tell apart; 0 for a single route."""
     changing: bool = False
@@ -55,6 +59,10 @@ CASES = (
          targets={"nginx": 1.30}),
     Case("resumed", "resumed handshake, one after the other", Load(is_secure=True, resumes=True),
          targets={"nginx": 1.50}),
+    Case("tcp_pingpong", "TCP, 64 bytes there and back, 64 connections", Stream("ping"),
+         targets={"haproxy": 0.95}),
+    Case("tcp_bulk", "TCP, a MiB, 4 connections", Stream("bulk", 4), targets={"haproxy-splice": 1.00}),
+    Case("tcp_new", "TCP, a connection with one message", Stream("new"), targets={"haproxy": 1.25}),
     Case("changing", "10 000, one changes every second", **_hosts(10_000, changing=True)),
 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
-from . import configs
+from . import configs, streams
 from .processes import free_ports, server
 
 
@@ -63,6 +63,29 @@ def proxy(
         if checked:
             check(running, host)
         yield running
+
+
+@contextmanager
+def stream_servers(program: Path, folder: Path, core: int) -> Iterator[dict[str, int]]:
+    """Run the servers of TCP streams; yields the port of each by name. program: see `streams.compiled`."""
+    ports = dict(zip(streams.SERVERS, free_ports(len(streams.SERVERS)), strict=True))
+    folder.mkdir(parents=True)
+    command = [str(program), "serve", *map(str, ports.values())]
+    ready = lambda: all(streams.answers(ports[name], name) for name in ports)       # noqa: E731
+    with server(command, cores={core}, log=folder / "log", ready=ready):
+        yield ports
+
+
+@contextmanager
+def stream_proxy(kind: str, folder: Path, cores: set[int], backend: int, name: str) -> Iterator[Running]:
+    """Run a proxy of *kind* that passes TCP on to the port *backend*, where the server *name* is."""
+    folder.mkdir(parents=True)
+    [port] = free_ports(1)
+    site = configs.Site(folder, port, (backend, backend), [])
+    command = streams.COMMANDS[kind](site)
+    ready = lambda: streams.answers(port, name)     # noqa: E731
+    with server(command, cores=cores, log=folder / "log", ready=ready) as process:
+        yield Running(kind, site, process)
 
 
 def ask(

@@ -68,6 +68,10 @@ class Results:
     def figure(self, case: str, proxy: str) -> Figure:
         return self.figures.setdefault((case, proxy), Figure(case, proxy))
 
+    def measured(self, case: str) -> list[str]:
+        """Return the proxies that have a figure in a case."""
+        return [proxy for name, proxy in self.figures if name == case]
+
     def ratio(self, case: str, proxy: str, peer: str) -> float | None:
         """Return CPU per request of *proxy* to that of *peer*, which may also be another case of *proxy*."""
         ours = self.figures.get((case, proxy))
@@ -89,15 +93,13 @@ def table(results: Results, cases: list[Case]) -> str:
     `user` is part of the CPU, `rounds` its lowest and highest; `others` is what other processes took of the
     two cores meanwhile, in cores: where it is not near 0 %, measure again when the machine is quiet.
     """
-    peers = [proxy for proxy in ("nginx", "haproxy") if proxy in results.proxies]
-    to_peers = [f"to {peer}" for peer in peers]
-    head = ["", "CPU us/req", "user", "rounds", *to_peers, "req/s", "p99 ms", "PSS MiB", "others"]
     lines = []
     for case in cases:
-        rows = [head]
-        for proxy in results.proxies:
-            if (case.name, proxy) not in results.figures:
-                continue        # the run ended before
+        proxies = results.measured(case.name)       # none if the run ended before
+        peers = [proxy for proxy in proxies if proxy != OURS]
+        to_peers = [f"to {peer}" for peer in peers]
+        rows = [["", "CPU us/req", "user", "rounds", *to_peers, "req/s", "p99 ms", "PSS MiB", "others"]]
+        for proxy in proxies:
             ratios = [results.ratio(case.name, proxy, peer) for peer in peers]
             shown = [f"{ratio:.3f}" if ratio else "-" for ratio in ratios]
             rows.append(results.figure(case.name, proxy).row(shown))
