@@ -318,7 +318,7 @@ cdef class Arrival(Guest):
         """Row 1: take the header of the PROXY protocol away, if there is one. False: look again, or it is over."""
         cdef Py_ssize_t used = read_line(<const char*>flight, size, &self.ends)
         if used == LINE_PARTIAL:
-            self.wait_for(size + 1)
+            self.wait_for(self.ends.wanted)
             return False
         if used == LINE_BAD:
             self.leave("a malformed header of the PROXY protocol")

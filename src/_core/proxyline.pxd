@@ -10,6 +10,7 @@ cdef struct Line:
     unsigned short source_port
     unsigned short destination_port
     bint tells                 # False: nothing is told (LOCAL, UNKNOWN, a family without addresses)
+    Py_ssize_t wanted          # of a part of a header: bytes that must have come before it can be whole
 
 
 cdef enum:

@@ -3,12 +3,13 @@
 Source: "The PROXY protocol, versions 1 & 2" by HAProxy's authors. Strict: what the text does not allow is refused.
 """
 
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from .netset cimport Address, address_of_text, is_v4, no_address, text_of_address
 
 cdef enum:
     TEXT_MOST = 107            # bytes of the longest line of version 1, its end included
+    SIGNED = 12                # bytes by which version 2 is known
     FIXED = 16                 # bytes of version 2 before the addresses
 
 cdef const char* SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -21,10 +22,15 @@ cdef Py_ssize_t read_line(const char* at, Py_ssize_t size, Line* line) noexcept 
     Never looks past `size`, nor past the end of the header.
     """
     memset(line, 0, sizeof(Line))
+    line.wanted = max(size, 0) + 1
     if size <= 0:
         return LINE_PARTIAL
-    if memcmp(at, SIGNATURE, min(size, 12)) == 0:
-        return read_binary(at, size, line) if size >= FIXED else LINE_PARTIAL
+    if memcmp(at, SIGNATURE, min(size, <Py_ssize_t>SIGNED)) == 0:
+        if size >= FIXED:
+            return read_binary(at, size, line)
+        if size >= SIGNED:
+            line.wanted = FIXED
+        return LINE_PARTIAL
     if memcmp(at, NAME, min(size, 6)) == 0:
         return read_text(at, size, line) if size > 6 else LINE_PARTIAL
     return LINE_NONE
@@ -57,21 +63,22 @@ cdef Py_ssize_t read_binary(const char* at, Py_ssize_t size, Line* line) noexcep
     cdef int command = <unsigned char>at[12]
     cdef int family = <unsigned char>at[13]
     cdef Py_ssize_t length = two(at + 14)
-    if command != 0x20 and command != 0x21:
+    if command == 0x20:
+        family = 0             # LOCAL: whatever the family is, it does not count, nor does what follows
+    elif command != 0x21 or family >> 4 > 3 or family & 15 > 2:
         return LINE_BAD
-    if family >> 4 > 3 or family & 15 > 2:
-        return LINE_BAD
-    if command == 0x21 and ((family == 0x11 and length < 12) or (family == 0x21 and length < 36)):
+    if (family == 0x11 and length < 12) or (family == 0x21 and length < 36):
         return LINE_BAD
     if size < FIXED + length:
+        line.wanted = FIXED + length
         return LINE_PARTIAL
-    if command == 0x21 and family == 0x11:
+    if family == 0x11:
         line.source = v4_at(at + 16)
         line.destination = v4_at(at + 20)
         line.source_port = two(at + 24)
         line.destination_port = two(at + 26)
         line.tells = True
-    elif command == 0x21 and family == 0x21:
+    elif family == 0x21:
         line.source = v6_at(at + 16)
         line.destination = v6_at(at + 32)
         line.source_port = two(at + 48)
@@ -111,13 +118,13 @@ cdef bint read_ends(const char* at, const char* end, Line* line) noexcept nogil:
     at += 5
     word = at
     at = behind_word(at, end)
-    line.source = address_of_text(word, at - word)
+    line.source = end_of_text(word, at - word, is_four)
     if at == end:
         return False
     word = at + 1
     at = behind_word(word, end)
-    line.destination = address_of_text(word, at - word)
-    if at == end or not of_family(&line.source, is_four) or not of_family(&line.destination, is_four):
+    line.destination = end_of_text(word, at - word, is_four)
+    if at == end or not line.source.known or not line.destination.known:
         return False
     word = at + 1
     at = behind_word(word, end)
@@ -133,9 +140,12 @@ cdef const char* behind_word(const char* at, const char* end) noexcept nogil:
     return at
 
 
-cdef bint of_family(const Address* address, bint four) noexcept nogil:
-    # A v4-mapped address in TCP6 is what a dual-stack proxy writes.
-    return address.known and (is_v4(address) or not four)
+cdef Address end_of_text(const char* at, Py_ssize_t size, bint four) noexcept nogil:
+    """Read an address as its family writes it: with dots, or with colons. Not known: it is something else."""
+    # With colons too when it is a v4-mapped one, which is what a dual-stack proxy writes.
+    if (memchr(at, 58, size) is NULL) != four:
+        return no_address()
+    return address_of_text(at, size)
 
 
 cdef bint read_port(const char* at, const char* end, unsigned short* port) noexcept nogil:
@@ -192,6 +202,13 @@ def parsed(bytes data not None):
         return used, None
     return (used, (text_of_address(&line.source), line.source_port,
                    text_of_address(&line.destination), line.destination_port))
+
+
+def wanted(bytes data not None):
+    """Return how many bytes must have come before what begins with *data* can be whole."""
+    cdef Line line
+    read_line(data, len(data), &line)
+    return line.wanted
 
 
 def written(int version, str source not None, int source_port, str destination not None, int destination_port):

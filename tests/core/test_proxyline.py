@@ -1,10 +1,12 @@
 """Headers of the PROXY protocol: read as a plain twin reads them, never past their end; written ones too."""
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastproxy._core.proxyline import parsed, written
+from fastproxy._core.proxyline import parsed, wanted, written
 from tests.twins import proxyline as twin
 
 SIGNATURE = twin.SIGNATURE
@@ -41,6 +43,11 @@ PORT = st.integers(0, 65535)
         (b"PROXY TCP4 10.0.0.01 10.0.0.2 1 80\r\n", "bad"),
         (b"PROXY TCP4 ::1 ::2 1 80\r\n", "bad"),
         (b"PROXY TCP4 10.0.0.1\0 10.0.0.2 1 80\r\n", "bad"),
+        (b"PROXY TCP4 ::ffff:10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
+        (b"PROXY TCP6 10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
+        (b"PROXY TCP6 ::1 10.0.0.2 1 80\r\n", "bad"),
+        (b"PROXY TCP6 ::ffff:10.0.0.1 ::2 1 80\r\n", (37, ("10.0.0.1", 1, "::2", 80))),
+        (b"PROXY TCP6 fe80::1%lo ::2 1 80\r\n", "bad"),
         (b"PROXY TCP6 ::1 ::ffff:1\0.2.3.4 1 80\r\n", "bad"),
         (b"PROXY TCP5 10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
         (b"PROXY tcp4 10.0.0.1 10.0.0.2 1 80\r\n", "bad"),
@@ -56,7 +63,17 @@ PORT = st.integers(0, 65535)
         (SIGNATURE + b"\x21\x21\x00\x0c" + V4 + PORTS, "bad"),
         (SIGNATURE + b"\x20\x00\x00\x00", (16, None)),
         (SIGNATURE + b"\x20\x11\x00\x00rest", (16, None)),
+        (SIGNATURE + b"\x20\x44\x00\x01x", (17, None)),
+        (SIGNATURE + b"\x20\xff\x00\x00", (16, None)),
         (SIGNATURE + b"\x21\x00\x00\x00", (16, None)),
+        (SIGNATURE + b"\x21\x01\x00\x00", (16, None)),
+        (SIGNATURE + b"\x21\x12\x00\x0c" + V4 + PORTS, (28, None)),
+        (SIGNATURE + b"\x21\x31\x00\xd8" + bytes(216), (232, None)),
+        (SIGNATURE + b"\x21\x11\xff\xff" + V4 + PORTS, "partial"),
+        (
+            SIGNATURE + b"\x21\x11\xff\xff" + V4 + PORTS + bytes(65523),
+            (65551, ("10.0.0.1", 12345, "10.0.0.2", 80)),
+        ),
         (SIGNATURE + b"\x21\x31\x00\x02ab", (18, None)),
         (SIGNATURE + b"\x11\x11\x00\x0c" + V4 + PORTS, "bad"),
         (SIGNATURE + b"\x22\x11\x00\x0c" + V4 + PORTS, "bad"),
@@ -91,9 +108,18 @@ def test_what_is_written_is_read(version, source, source_port, destination, dest
     used, ends = parsed(header + b"more")
     assert used == len(header)
     assert (ends[1], ends[3]) == (source_port, destination_port)
-    assert [twin._address(each.encode(), False) for each in (source, destination)] == [ends[0], ends[2]]
+    assert [twin._shown(ip_address(each).packed) for each in (source, destination)] == [ends[0], ends[2]]
     for at in range(len(header)):
         assert parsed(header[:at]) == "partial"
+        assert at < wanted(header[:at]) <= len(header)
+
+
+def test_whoever_waits_for_what_is_wanted_is_woken_seldom():
+    header = SIGNATURE + b"\x21\x11\xff\xff" + V4 + PORTS + bytes(65523)
+    at = woken = 0
+    while at < len(header):
+        at, woken = wanted(header[:at]), woken + 1
+    assert woken <= 14
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -20,7 +20,9 @@ def _binary(data):
     if len(data) < 16:
         return "partial"
     command, family, length = data[12], data[13], int.from_bytes(data[14:16], "big")
-    least = {0x11: 12, 0x21: 36}.get(family, 0) if command == 0x21 else 0
+    if command == 0x20:
+        family = 0
+    least = {0x11: 12, 0x21: 36}.get(family, 0)
     if command not in (0x20, 0x21) or family >> 4 > 3 or family & 15 > 2 or length < least:
         return "bad"
     if len(data) < 16 + length:
@@ -67,5 +69,4 @@ def _address(text, four):
         return None
     if b"%" in text:
         return None
-    shown = _shown(address.packed)
-    return shown if not four or address.version == 4 or ":" not in shown else None
+    return _shown(address.packed) if address.version == (4 if four else 6) else None
