@@ -47,7 +47,7 @@ observe.log observe.unrouted observe.accesslog observe.metrics
 loops shared sockets systemd pipe control
 
 middlewares listeners watcher conflicts selfsigned
-reloads workers upgrade memory
+reloads workers upgrade memory pulse
 
 build.runtime build.work build.changes build.pem build.transports build.estate build.rules
 build.clientcert build.middlewares build.services build.certificates build.doormen build.routers

@@ -97,7 +97,11 @@ class Reopen(Message, frozen=True):
     """Open the log file again."""
 
 
-ToWorker = Setup | State | Change | Lend | TakeBack | Drain | Abort | Reopen
+class Ping(Message, frozen=True):
+    """Say that you are there: your loop turns."""
+
+
+ToWorker = Setup | State | Change | Lend | TakeBack | Drain | Abort | Reopen | Ping
 
 
 # --- to the supervisor --------------------------------------------------------------------------------------
@@ -165,7 +169,18 @@ class Drained(Message, frozen=True):
     """Connections that were cut because the time was over."""
 
 
-ToSupervisor = Ready | Applied | Asked | Closed | Drained
+class Pong(Message, frozen=True):
+    """The answer to Ping."""
+
+
+class CannotBorrow(Message, frozen=True):
+    """The sockets that were lent have not come: this process may open no more descriptors."""
+
+    slot: int
+    """Whose they are."""
+
+
+ToSupervisor = Ready | Applied | Asked | Closed | Drained | Pong | CannotBorrow
 
 _encoder = msgspec.msgpack.Encoder()
 Received = TypeVar("Received")
@@ -298,8 +313,12 @@ class Pipe(Generic[Received]):
         except BlockingIOError:
             loop.add_writer(number, self._write)
             return
-        except OSError:
+        except (BrokenPipeError, ConnectionError):
             self._out.clear()  # the other side has gone; reading tells
+        except OSError as error:
+            # What was to be said is lost, and nobody would miss it: better the other side begins anew.
+            log.error("the pipe cannot be written to: %s", error.strerror)
+            loop.call_soon(self._end)
         loop.remove_writer(number)
         if self._is_closing:
             loop.call_soon(self._end)

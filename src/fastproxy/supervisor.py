@@ -36,6 +36,7 @@ from .observe.log import fields
 from .pipe import Applied
 from .providers.base import Provider
 from .providers.file import FileProvider
+from .pulse import Pulse
 from .selfsigned import Fallback
 from .serving import Serving, Told
 from .shared import Shared
@@ -289,8 +290,15 @@ class Supervisor:
         throttle = self._static.providers.providers_throttle_duration / SECOND
         watcher = Watcher(self._merge, self._apply, throttle)
         providing = (_guarded(each.name, each.provide(watcher.publish)) for each in self._providers)
-        tasks = [_guarded("watcher", watcher.run()), *providing, give_signs_of_life()]
-        if most := self._static.core.limits.worker_memory:
+        limits = self._static.core.limits
+        pulse = Pulse(self._workers, limits.worker_silence / SECOND)
+        tasks = [
+            _guarded("watcher", watcher.run()),
+            _guarded("pulse", pulse.run()),
+            *providing,
+            give_signs_of_life(),
+        ]
+        if most := limits.worker_memory:
             tasks.append(_guarded("memory watch", MemoryWatch(self._workers, most).run()))
         await asyncio.gather(*tasks, asyncio.Event().wait())
 

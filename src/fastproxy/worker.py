@@ -5,6 +5,7 @@ imports loop, pipe, regular expressions and the core, and nothing that reads doc
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -35,13 +36,16 @@ from .pipe import (
     Abort,
     Applied,
     Asked,
+    CannotBorrow,
     Change,
     Closed,
     Drain,
     Drained,
     Lend,
     Message,
+    Ping,
     Pipe,
+    Pong,
     Ready,
     Reopen,
     Setup,
@@ -66,6 +70,7 @@ def main() -> None:
     """Be a worker until the supervisor says otherwise."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.enable()  # one that does not answer is ended by SIGABRT: then it tells where it was
     status = loops.run(_run(int(sys.argv[1])))
     os._exit(status)  # giving back a large configuration piece by piece would take seconds
 
@@ -128,6 +133,8 @@ class Worker:
                 self._abort()
             case Reopen():
                 self.reopen_logs()
+            case Ping():
+                self._send(Pong())
 
     def _set_up(self, setup: Setup) -> None:
         """Take what was inherited, and begin to wait for configurations."""
@@ -175,6 +182,7 @@ class Worker:
             came = self.pipe.descriptors(len(message.entry_points))
         except ValueError as error:
             log.error("the sockets of worker %d cannot be borrowed: %s", message.slot + 1, error)
+            self._send(CannotBorrow(message.slot))
             return
         sockets = [socket.socket(fileno=each) for each in came]
         if self._draining is not None:

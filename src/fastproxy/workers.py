@@ -26,6 +26,7 @@ from .pipe import (
     Abort,
     Applied,
     Asked,
+    CannotBorrow,
     Change,
     Closed,
     Drain,
@@ -33,6 +34,7 @@ from .pipe import (
     Lend,
     Message,
     Pipe,
+    Pong,
     Ready,
     Reopen,
     Setup,
@@ -71,6 +73,8 @@ SLOW_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A worker that lived that long is replaced at once when it dies."""
 
+LEND_AGAIN_SECONDS = 0.5
+"""After this somebody else is asked to accept on sockets that could not be lent."""
 
 LONELY_SECONDS = 1.0
 """How long the start of a worker is put off at most while none accepts."""
@@ -130,6 +134,13 @@ class Slot:
         self.applied = 0
         self.is_ready = False
         self.is_leaving = False
+        self.unanswered = 0
+        """How often it was looked whether the worker answers, since it did. See `pulse`."""
+
+        self.is_silent = False
+        """It has not answered for so long that others accept in its place."""
+
+        self.cannot_borrow = False
         self.held_at_start = 0
         """Memory of its own, in bytes, when it began to serve."""
 
@@ -143,7 +154,7 @@ class Slot:
     @property
     def accepts(self) -> bool:
         """Whether the worker takes new connections."""
-        return self.is_ready and not self.is_leaving
+        return self.is_ready and not self.is_leaving and not self.is_silent
 
     @property
     def is_free(self) -> bool:
@@ -292,6 +303,11 @@ class Workers:
         """The slots whose workers take new connections."""
         return [slot for slot in self._slots if slot.accepts]
 
+    @property
+    def living(self) -> list[Slot]:
+        """The slots whose workers have served, and are not told to end."""
+        return [slot for slot in self._slots if slot.is_ready and not slot.is_leaving]
+
     def add(self) -> Slot:
         """Start one more; returns its slot. Refused if it cannot be."""
         if not self._has_started or self._stopping.is_set():
@@ -354,9 +370,24 @@ class Workers:
         if (await asyncio.wait([slot.keeper], timeout=self._grace()))[1]:
             self._kill([slot])
 
+    def note_silence(self, slot: Slot) -> None:
+        """Let others accept in the place of a worker that does not answer."""
+        slot.is_silent = True
+        self._lend()
+
+    def _on_pong(self, slot: Slot) -> None:
+        slot.unanswered = 0
+        if slot.is_silent:
+            slot.is_silent = False
+            log.warning("%s answers again", slot.name)
+            if slot.accepts:
+                self._take_back(slot)
+            self._lend()
+
     def _lend(self) -> None:
         """See to it that somebody accepts on the sockets of every slot."""
         able = self.serving
+        able = [slot for slot in able if not slot.cannot_borrow] or able
         if not self._has_started or self._stopping.is_set() or not able:
             return
         for slot in self._slots:
@@ -369,6 +400,13 @@ class Workers:
             for at in range(0, len(names), MOST_DESCRIPTORS):
                 part = slice(at, at + MOST_DESCRIPTORS)
                 slot.borrower.send(Lend(slot.number, names[part]), sockets[part])
+
+    def _on_cannot_borrow(self, slot: Slot, of: int) -> None:
+        """Let somebody else accept on sockets that a worker could not take, or it a little later."""
+        if self._slots[of].borrower is slot:
+            self._slots[of].borrower = None
+            slot.cannot_borrow = True
+            asyncio.get_running_loop().call_later(LEND_AGAIN_SECONDS, self._lend)
 
     def _take_back(self, slot: Slot) -> None:
         borrower, slot.borrower = slot.borrower, None
@@ -464,6 +502,10 @@ class Workers:
                 self._on_closed(slot, message)
             case Drained():
                 self.aborted += message.aborted
+            case Pong():
+                self._on_pong(slot)
+            case CannotBorrow():
+                self._on_cannot_borrow(slot, message.slot)
 
     def _on_applied(self, slot: Slot, message: Applied) -> None:
         slot.applied = message.generation

@@ -2,8 +2,9 @@
 
 A router called `die` ends it with status 3 before it reports, `wait-<path>` makes it wait until that file
 exists, `break` makes it report that the configuration cannot be built, `ask-<path>` makes worker 2 ask to end
-unless that file exists, and make it. What it is sent is noted in the file named by the environment variable
-NOTES: slot, pid, kind of message, and of a configuration its routers.
+unless that file exists, and make it; `cannot-<path>` likewise makes one refuse sockets that are lent to it.
+What it is sent is noted in the file named by the environment variable NOTES: slot, pid, kind of message, and
+of a configuration its routers.
 """
 
 import os
@@ -18,6 +19,7 @@ from fastproxy.pipe import (
     Abort,
     Applied,
     Asked,
+    CannotBorrow,
     Change,
     Closed,
     Drain,
@@ -25,6 +27,8 @@ from fastproxy.pipe import (
     Frames,
     Lend,
     Message,
+    Ping,
+    Pong,
     Ready,
     Reopen,
     Setup,
@@ -77,8 +81,15 @@ class StandIn:
                 self.note("reopen")
             case Lend():
                 self.note("lent", message.slot, *message.entry_points)
+                for name in self.configuration.http.routers:
+                    path = name.removeprefix("cannot-")
+                    if name != path and not os.path.exists(path):
+                        open(path, "w").close()
+                        self.send(CannotBorrow(message.slot))
             case TakeBack():
                 self.note("back", message.slot)
+            case Ping():
+                self.send(Pong())
             case Drain():
                 self.note("drain", *message.handed_over)
                 for name in self.setup.listeners:

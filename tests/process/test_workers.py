@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ import pytest
 from fastproxy.config.dynamic import Configuration, HttpRouter
 from fastproxy.config.http import HttpConfiguration
 from fastproxy.config.static import EntryPoint, StaticConfiguration
+from fastproxy.pipe import Ping
+from fastproxy.pulse import Pulse
 from fastproxy.shared import Shared
 from fastproxy.sockets import Bound, bind_all, close_all
-from fastproxy.workers import Delays, Refused, StartError, Workers
+from fastproxy.workers import COMMAND, Delays, Refused, StartError, Workers
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).parent / "stand_in.py"))
 
@@ -81,14 +84,14 @@ async def workers(notes):
     with contextlib.ExitStack() as stack:
         made = []
 
-        def make(slots=2, most=0, sockets=0, **static):
+        def make(slots=2, most=0, sockets=0, command=STAND_IN, **static):
             points = {"web": EntryPoint(address="127.0.0.1:0")}
             listeners = bind_all(points, sockets or slots)
             stack.callback(close_all, listeners)
             shared = Shared.make(most or slots)
             stack.callback(shared.close)
             configuration = StaticConfiguration(entry_points=points, **static)
-            made.append(Workers(configuration, listeners, shared, STAND_IN, slots))
+            made.append(Workers(configuration, listeners, shared, command, slots))
             made[-1].sockets = listeners["web"]
             return made[-1]
 
@@ -429,3 +432,88 @@ def test_delays():
     assert delays.after(1.0) == 60.0
     assert delays.after(31.0) == 0.0
     assert delays.after(1.0) == 0.5
+
+
+# --- workers that do not answer ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def pulse():
+    """Return a function that begins to ask workers whether they are there, every few milliseconds."""
+    tasks = []
+
+    def begin(made, most):
+        tasks.append(asyncio.create_task(Pulse(made, most, every=0.01).run()))
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+
+
+async def test_others_accept_for_a_worker_that_does_not_answer_until_it_does(workers, notes, logged, pulse):
+    made = workers(2)
+    await made.start(routers("a"))
+    pulse(made, most=0)
+    victim = next(pid for slot, pid, *_ in notes.lines("state") if slot == 1)
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        assert await logged.until("has not answered") == [
+            f"worker 2 (pid {victim}) has not answered for 0.1 s; others accept in its place"
+        ]
+        ((_, _, *lent),) = await notes.until("lent", 1)
+        assert lent == ["lent", "1", "web"]
+        assert [slot.number for slot in made.serving] == [0]
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    await logged.until("answers again")
+    ((slot, _, *rest),) = await notes.until("back", 1)
+    assert (slot, rest) == (0, ["back", "1"])
+    assert [slot.number for slot in made.serving] == [0, 1]
+    assert logged.lines("died:") == []
+
+
+async def test_a_worker_that_never_answers_is_replaced(workers, notes, logged, pulse):
+    made = workers(2)
+    await made.start(routers("a"))
+    pulse(made, most=0.15)
+    victim = next(pid for slot, pid, *_ in notes.lines("state") if slot == 1)
+    os.kill(victim, signal.SIGSTOP)
+    await logged.until("and is ended; core.limits.workerSilence")
+    await logged.until("in place of the one that died")
+    assert logged.lines("died: killed by SIG(KILL|ABRT)")
+    await notes.until("back", 1)
+    assert [slot.number for slot in made.serving] == [0, 1]
+
+
+async def test_real_workers_answer(workers):
+    made = workers(2, command=COMMAND)
+    await made.start(routers())
+    for slot in made.living:
+        slot.unanswered = 5
+        slot.send(Ping())
+    while any(slot.unanswered for slot in made.living):
+        await asyncio.sleep(0.002)
+    assert len(made.living) == 2
+
+
+async def test_one_that_was_slow_to_answer_is_left_alone(workers, notes, logged, pulse):
+    """While we are held up ourselves answers wait in the pipe: that says nothing of the workers."""
+    made = workers(2)
+    await made.start(routers("a"))
+    pulse(made, most=0.15)
+    for _ in range(3):
+        await asyncio.sleep(0.05)      # pulses
+        time.sleep(0.3)
+    assert logged.lines("answered") == []
+
+
+async def test_sockets_that_cannot_be_borrowed_are_lent_to_somebody_else(workers, notes, logged, tmp_path):
+    made = workers(3)
+    await made.start(routers("a"))
+    made.apply(routers(f"cannot-{tmp_path / 'has-refused'}"))
+    await notes.until("change", 3)
+    made.remove()
+    first, second = await notes.until("lent", 2)
+    assert {first[0], second[0]} == {0, 1}
+    assert first[3:] == second[3:] == ["2", "web"]
+    assert (tmp_path / "has-refused").exists()

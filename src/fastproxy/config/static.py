@@ -476,6 +476,9 @@ class Limits(Section, frozen=True):
     worker_memory: Bytes = 0
     """Of its own that a worker may hold; one that holds more is replaced."""
 
+    worker_silence: Nanoseconds = 60 * SECOND
+    """How long a worker may not answer before it is ended; 0: as long as it likes."""
+
 
 class Core(Section, frozen=True):
     """`core`: Traefik's section of that name, and the extensions that are our own."""
