@@ -42,6 +42,8 @@ MODULES = (
     "head",
     "pool",
     "target",
+    "escape",
+    "figures",
     "record",
     "message",
     "framing",

@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase rewrite tally deadline watch llhttp shared murmur openssl
 
-field journal head hello netset proxyline index path location pool target
+field journal escape figures head hello netset proxyline index path location pool target
 
 message framing record
 

@@ -1,5 +1,6 @@
 # One line of the access log: what it tells, and in which form.
 
+from .figures cimport Second
 from .head cimport Head
 from .journal cimport Journal
 from .span cimport Span
@@ -81,15 +82,6 @@ cdef struct Named:
     # What is to be done with a header field.
     Span lowered
     int mode                   # a Mode
-
-
-cdef struct Second:
-    # The text of a second, made once.
-    long long second           # since 1970
-    int size
-    int end_size
-    char[32] text              # up to the seconds
-    char[8] end                # the zone
 
 
 cdef class AccessLog:

@@ -3,20 +3,18 @@
 A line is the work of a program, made once from the settings: one operation for each thing told, with the text that
 stands before it. It runs over the facts of a request and writes straight into the journal; nothing is allocated.
 
-What comes from a client cannot end a line, nor leave the quotes that it stands in, nor steer a terminal: quotes and
-backslashes are escaped, control characters and bytes that are no UTF-8 written as `\\xNN`, in JSON as `\\u00NN` and
-U+FFFD.
+What comes from a client cannot end a line, nor leave the quotes that it stands in; see `escape`.
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint32_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcpy, memset
 
 from .deadline cimport monotonic, realtime
+from .escape cimport copied, copied_padded, put_text
 from .field cimport CUT, F_HOST, F_X_FORWARDED_FOR, Field, OURS, name_of, spell, value_of
+from .figures cimport put_clf, put_number, put_rfc3339
 from .head cimport Head
 from .journal cimport Journal
 from .span cimport Span, find_byte, lower, same_folded, span_of, span_of_bytes
@@ -26,19 +24,6 @@ cdef extern from *:
     static inline long long fp_next(long long *at) { return __atomic_add_fetch(at, 1, __ATOMIC_RELAXED); }
     """
     long long fp_next(long long* at) noexcept nogil
-
-cdef extern from "time.h" nogil:
-    ctypedef long time_t
-    cdef struct tm:
-        int tm_sec
-        int tm_min
-        int tm_hour
-        int tm_mday
-        int tm_mon
-        int tm_year
-        long tm_gmtoff
-    tm* gmtime_r(const time_t* time, tm* out)
-    tm* localtime_r(const time_t* time, tm* out)
 
 cdef enum Code:
     # What may be left out, with the text before it.
@@ -135,20 +120,6 @@ cdef enum:
     TIMES_TOLD = 12            # bytes that one of a text may become: told twice, each as six
 
 cdef Field* chosen[2000]       # fields of the head in hand that are told
-cdef uint64_t ONES = 0x0101010101010101ULL
-cdef unsigned char[256] SPECIAL    # 1: cannot be told as it is
-cdef bytes pairs = b"".join([b"%02d" % number for number in range(100)])
-cdef const char* PAIRS = pairs
-cdef const char* MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
-
-
-cdef void fill_table() noexcept:
-    cdef int c
-    for c in range(256):
-        SPECIAL[c] = c < 32 or c >= 127 or c == 34 or c == 92
-
-
-fill_table()
 
 
 cdef class AccessLog:
@@ -498,188 +469,12 @@ def shaped(bytes before, int code, int index, str form):
 
 # -------------------------------------------------------------------- parts of a line
 
-cdef inline char* copied(char* at, Span text) noexcept nogil:
-    memcpy(at, text.at, text.size)
-    return at + text.size
-
-
-cdef inline char* copied_padded(char* at, Span text) noexcept nogil:
-    """Copy a text behind which PADDING bytes may be read, to where as many may be written."""
-    cdef Py_ssize_t done = 16
-    memcpy(at, text.at, 16)
-    while done < text.size:
-        memcpy(at + done, text.at + done, 16)
-        done += 16
-    return at + text.size
-
-
 cdef inline Span or_dash(Span text) noexcept nogil:
     return text if text.size else span_of(b"-", 1)
 
 
 cdef inline Span clipped(Span text) noexcept nogil:
     return span_of(text.at, min(text.size, MOST_TEXT))
-
-
-cdef inline char* put_text(char* at, Span text, bint json) noexcept nogil:
-    """Write a text so that it ends neither line nor quotes; at most six bytes for one."""
-    cdef char* end = copied_plain(at, text)
-    return end if end is not NULL else put_escaped(at, text, json)
-
-
-cdef inline char* copied_plain(char* at, Span text) noexcept nogil:
-    """Copy a text in which nothing is to be escaped, as nearly always; NULL: there may be something."""
-    cdef uint64_t eight = ONES * 48
-    cdef uint64_t found = 0
-    cdef uint32_t low, high
-    cdef Py_ssize_t done = 0
-    # Eight bytes at a time, the last eight of them overlapping.
-    if text.size >= 8:
-        while done < text.size - 8:
-            memcpy(&eight, text.at + done, 8)
-            memcpy(at + done, &eight, 8)
-            found |= special_in(eight)
-            done += 8
-        memcpy(&eight, text.at + text.size - 8, 8)
-        memcpy(at + text.size - 8, &eight, 8)
-    elif text.size >= 4:
-        memcpy(&low, text.at, 4)
-        memcpy(&high, text.at + text.size - 4, 4)
-        memcpy(at, &low, 4)
-        memcpy(at + text.size - 4, &high, 4)
-        eight = low | <uint64_t>high << 32
-    elif text.size > 0:
-        at[0] = text.at[0]
-        at[text.size >> 1] = text.at[text.size >> 1]
-        at[text.size - 1] = text.at[text.size - 1]
-        eight = (eight << 24 | <unsigned char>at[0] | <unsigned int>(<unsigned char>at[text.size >> 1]) << 8
-                 | <unsigned int>(<unsigned char>at[text.size - 1]) << 16)
-    found |= special_in(eight)
-    return NULL if found & ONES * 128 else at + text.size
-
-
-cdef inline uint64_t special_in(uint64_t eight) noexcept nogil:
-    """The highest bit of a byte is set if one of eight is SPECIAL; perhaps of others, but then there is one.
-
-    A byte less than n shows in its highest bit when n is taken away from it, and one of 127 and more when 1 is
-    added; borrows and carries reach neighbours only where there is something special.
-    """
-    cdef uint64_t quotes = eight ^ (ONES * 34)
-    cdef uint64_t slashes = eight ^ (ONES * 92)
-    return (eight - ONES * 32) | (quotes - ONES) | (slashes - ONES) | (eight + ONES) | eight
-
-
-cdef char* put_escaped(char* at, Span text, bint json) noexcept nogil:
-    """Write a text in which something is to be escaped."""
-    cdef const char* cursor = text.at
-    cdef const char* end = text.at + text.size
-    cdef const char* run = cursor
-    cdef unsigned char c
-    cdef int size
-    while cursor < end:
-        c = <unsigned char>cursor[0]
-        if not SPECIAL[c]:
-            cursor += 1
-            continue
-        size = utf8_size(cursor, end) if c >= 128 else 1
-        if size > 1 and not is_hidden(cursor, size):
-            cursor += size
-            continue
-        at = copied(at, span_of(run, cursor - run))
-        if c == 34 or c == 92:
-            at[0] = 92
-            at[1] = c
-            at += 2
-        elif not json:
-            at[0] = 92
-            at[1] = 120
-            at[2] = b"0123456789abcdef"[c >> 4]
-            at[3] = b"0123456789abcdef"[c & 15]
-            at += 4
-            size = 1
-        elif size == 0:
-            at = copied(at, span_of(b"\\ufffd", 6))
-            size = 1
-        else:
-            at = put_unicode_escape(at, cursor, size)
-        cursor += size
-        run = cursor
-    return copied(at, span_of(run, cursor - run))
-
-
-cdef char* put_unicode_escape(char* at, const char* from_, int size) noexcept nogil:
-    """Write a character that is hidden: a control, or a line end of Unicode."""
-    cdef unsigned int code = <unsigned char>from_[0]
-    cdef int i
-    if size == 2:
-        code = (code & 31) << 6 | (<unsigned char>from_[1] & 63)
-    elif size == 3:
-        code = (code & 15) << 12 | (<unsigned char>from_[1] & 63) << 6 | (<unsigned char>from_[2] & 63)
-    at[0] = 92
-    at[1] = 117
-    for i in range(4):
-        at[2 + i] = b"0123456789abcdef"[(code >> (12 - 4 * i)) & 15]
-    return at + 6
-
-
-cdef int utf8_size(const char* at, const char* end) noexcept nogil:
-    """Bytes of the character that begins here, 0: it is no UTF-8 (RFC 3629, 4)."""
-    cdef unsigned char first = <unsigned char>at[0]
-    cdef unsigned char low = 128, high = 191
-    cdef int size, i
-    if 194 <= first <= 223:
-        size = 2
-    elif 224 <= first <= 239:
-        size = 3
-        if first == 224:
-            low = 160
-        elif first == 237:
-            high = 159         # half of a surrogate pair
-    elif 240 <= first <= 244:
-        size = 4
-        if first == 240:
-            low = 144
-        elif first == 244:
-            high = 143
-    else:
-        return 0
-    if end - at < size or not low <= <unsigned char>at[1] <= high:
-        return 0
-    for i in range(2, size):
-        if not 128 <= <unsigned char>at[i] <= 191:
-            return 0
-    return size
-
-
-cdef bint is_hidden(const char* at, int size) noexcept nogil:
-    """Say whether a character is a control (U+0080 to U+009F) or ends a line (U+2028, U+2029)."""
-    cdef unsigned char first = <unsigned char>at[0]
-    if size == 2:
-        return first == 194 and <unsigned char>at[1] < 160
-    return (size == 3 and first == 226 and <unsigned char>at[1] == 128
-            and <unsigned char>at[2] in (168, 169))
-
-
-cdef inline char* put_number(char* at, long long number) noexcept nogil:
-    """Write a number of zero or more, and 24 bytes at most; one below, of a clock that was set back, is zero."""
-    cdef char[48] digits
-    cdef unsigned long long rest = number if number > 0 else 0
-    cdef int begin = 24
-    if rest < 10:
-        at[0] = 48 + <char>rest
-        return at + 1
-    while rest >= 100:
-        begin -= 2
-        memcpy(&digits[begin], PAIRS + 2 * (rest % 100), 2)
-        rest //= 100
-    if rest >= 10:
-        begin -= 2
-        memcpy(&digits[begin], PAIRS + 2 * rest, 2)
-    else:
-        begin -= 1
-        digits[begin] = 48 + <char>rest
-    memcpy(at, &digits[begin], 24)
-    return at + 24 - begin
 
 
 cdef char* put_ratio(char* at, long long dividend, long long divisor) noexcept:
@@ -742,66 +537,6 @@ cdef void split_port(Span address, Span* host, Span* port) noexcept nogil:
             return
         host[0] = span_of(address.at, colon)
     port[0] = span_of(address.at + colon + 1, address.size - colon - 1)
-
-
-# -------------------------------------------------------------------- dates
-
-cdef void read_clock(time_t second, bint is_local, tm* out) noexcept nogil:
-    if is_local:
-        localtime_r(&second, out)
-    else:
-        gmtime_r(&second, out)
-        out.tm_gmtoff = 0
-
-
-cdef char* put_clf(char* at, Second* known, long long time, bint is_local) noexcept nogil:
-    """Write the date of common logs: 04/Mar/2026:10:11:12 +0000."""
-    cdef long long second = time // 1000000000
-    cdef tm clock
-    cdef long zone
-    if known.second != second or known.size == 0:
-        read_clock(second, is_local, &clock)
-        zone = clock.tm_gmtoff if clock.tm_gmtoff >= 0 else -clock.tm_gmtoff
-        known.second = second
-        known.size = snprintf(known.text, 32, "%02d/%.3s/%04d:%02d:%02d:%02d %c%02d%02d", clock.tm_mday,
-                              MONTHS + 3 * clock.tm_mon, clock.tm_year + 1900, clock.tm_hour, clock.tm_min,
-                              clock.tm_sec, <int>(45 if clock.tm_gmtoff < 0 else 43), <int>(zone // 3600),
-                              <int>(zone // 60 % 60))
-    memcpy(at, known.text, 32)
-    return at + known.size
-
-
-cdef char* put_rfc3339(char* at, Second* known, long long time, bint is_local, bint is_fine) noexcept nogil:
-    """Write a date of RFC 3339. is_fine: with the parts of a second, no zeros at their end."""
-    cdef long long second = time // 1000000000
-    cdef unsigned int part = <unsigned int>(time - second * 1000000000)
-    cdef tm clock
-    cdef long zone
-    cdef int i
-    if known.second != second or known.size == 0:
-        read_clock(second, is_local, &clock)
-        zone = clock.tm_gmtoff if clock.tm_gmtoff >= 0 else -clock.tm_gmtoff
-        known.second = second
-        known.size = snprintf(known.text, 32, "%04d-%02d-%02dT%02d:%02d:%02d", clock.tm_year + 1900,
-                              clock.tm_mon + 1, clock.tm_mday, clock.tm_hour, clock.tm_min, clock.tm_sec)
-        if clock.tm_gmtoff:
-            known.end_size = snprintf(known.end, 8, "%c%02d:%02d", <int>(45 if clock.tm_gmtoff < 0 else 43),
-                                      <int>(zone // 3600), <int>(zone // 60 % 60))
-        else:
-            known.end_size = snprintf(known.end, 8, "Z")
-    memcpy(at, known.text, 32)
-    at += known.size
-    if is_fine and part:
-        at[0] = 46
-        for i in range(8, 0, -2):
-            memcpy(at + i, PAIRS + 2 * (part % 100), 2)
-            part //= 100
-        at[1] = 48 + <char>part
-        at += 10
-        while (at - 1)[0] == 48:
-            at -= 1
-    memcpy(at, known.end, 8)
-    return at + known.end_size
 
 
 # -------------------------------------------------------------------- header fields
