@@ -14,9 +14,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase rewrite tally deadline watch llhttp shared murmur openssl
+span phrase rewrite tally deadline watch llhttp siphash shared murmur openssl
 
-field journal escape figures head hello netset proxyline index path location pool target
+field journal ledger escape figures head hello netset proxyline index path location pool target
 
 message framing record
 

@@ -23,7 +23,6 @@ from .netset cimport Address, address_of_text, text_of_address
 from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
 from .relay cimport SSL_REQUEST, SSL_REQUEST_SIZE
 from .span cimport bytes_of, span_of, span_of_bytes
-from .step cimport NEXT, Step
 from .table cimport Route, Table
 
 cdef extern from "sys/socket.h" nogil:
@@ -201,13 +200,8 @@ cdef class Arrival(Guest):
     def refused_by(self, Route route not None):
         """The name of the middleware of a route that does not let it in, or None."""
         cdef Request caller = self.entry.caller
-        cdef Step step
         caller.name_connection(span_of(NULL, 0), span_of(NULL, 0), self.client())
-        for step in route.pipeline.on_request:
-            if step.on_request(caller) != NEXT:
-                caller.answer = None
-                return step.name
-        return None
+        return self.ask(route, caller)
 
     cdef Address client(self):
         cdef bytes text = self.peer[0].partition("%")[0].encode()

@@ -1,9 +1,12 @@
 # Who may come in: the connections of an entry point, how many there may be, and who goes when there are too many.
 
 from .entry cimport Entry
+from .ledger cimport Place
+from .message cimport Request
 from .murmur cimport Murmur
 from .port cimport Connection
 from .shared cimport InFlight
+from .table cimport Route
 
 
 cdef enum Rank:
@@ -25,6 +28,7 @@ cdef class Guest(Connection):
     cdef void* preceding               # borrowed: the one that came after it
     cdef bint is_listed
     cdef bint is_counted               # has a place among those that may be there
+    cdef Place places                  # that middlewares have taken for it; None: none
     cdef bint is_held                  # has none, and is not served until it gets one
     cdef Guest before                  # whose place it takes when it is connected; None: it has one of its own
     cdef readonly object peer          # address of the client, if somebody knows it better than the transport
@@ -32,6 +36,7 @@ cdef class Guest(Connection):
     cdef Rank rank(self, double* since) noexcept
     cdef void let_in(self) noexcept
     cdef void end_soon(self) noexcept
+    cdef str ask(self, Route route, Request caller)
 
 
 cdef class Door(Entry):

@@ -7,9 +7,12 @@ ask nothing costs those that do at most a moment, and nobody is refused who coul
 """
 
 from .deadline cimport now
+from .message cimport Request
 from .murmur cimport Murmur
 from .port cimport Connection
 from .shared cimport InFlight
+from .step cimport NEXT, Step
+from .table cimport Route
 from .tally cimport C_ACCEPTED, C_EVICTED, C_OPEN, count, count_more
 
 cdef enum:
@@ -33,6 +36,22 @@ cdef class Guest(Connection):
 
     cdef void end_soon(self) noexcept:
         """Close behind the answer to what is asked next, if that comes within a moment."""
+
+    cdef str ask(self, Route route, Request caller):
+        """Return the name of the middleware of a TCP route that does not let it in; None: all do.
+
+        caller: stands for it. Places that middlewares take for it, it keeps until it is gone.
+        """
+        cdef Step step
+        try:
+            for step in route.pipeline.on_request:
+                if step.on_request(caller) != NEXT:
+                    return step.name
+            self.places = caller.held
+        finally:
+            caller.answer = None
+            caller.held = None
+        return None
 
 
 cdef class Door(Entry):
@@ -197,8 +216,10 @@ cdef class Door(Entry):
         guest.before = None
         guest.is_counted = before.is_counted
         guest.is_open = before.is_open
+        guest.places = before.places
         before.is_counted = False
         before.is_open = False
+        before.places = None
         self.engine.wheel.unlink(&before.timer)
         if before.is_listed:
             self.unlink(before)
@@ -230,6 +251,7 @@ cdef class Door(Entry):
 
     cdef void remove(self, Guest guest) noexcept:
         self.count_out(guest)
+        guest.places = None
         if guest.is_held:
             guest.is_held = False
             self.held.remove(guest)

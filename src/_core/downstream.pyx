@@ -32,7 +32,6 @@ from .record cimport AccessLog
 from .relay cimport relay
 from .snapshot cimport Snapshot, Switch
 from .span cimport Span, same_folded, span_of
-from .step cimport NEXT, Step
 from .table cimport Route, Table
 from .tally cimport C_REFUSED, Tally, count
 from .upstream cimport put_chunk
@@ -190,7 +189,6 @@ cdef class Downstream(Guest):
         cdef Request caller = self.entry.caller
         cdef Table table
         cdef Route route
-        cdef Step step
         if <Py_ssize_t>len(snapshot.streams) <= self.entry.index:
             return False
         table = <Table>snapshot.streams[self.entry.index]
@@ -201,12 +199,11 @@ cdef class Downstream(Guest):
             route = table.find(caller)
             if route is None:
                 return False
-            for step in route.pipeline.on_request:
-                if step.on_request(caller) != NEXT:
-                    caller.answer = None
-                    self.engine.log.debug("%s: refused by %s", self.client_text.decode() or "unix", step.name)
-                    self.close()
-                    return True
+            refusing = self.ask(route, caller)
+            if refusing is not None:
+                self.engine.log.debug("%s: refused by %s", self.client_text.decode() or "unix", refusing)
+                self.close()
+                return True
         except Exception as error:
             self.report(error)
             self.abort()

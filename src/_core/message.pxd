@@ -1,6 +1,7 @@
 # Request and Response as rules, steps and plugins see them.
 
 from .head cimport Head
+from .ledger cimport Place
 from .netset cimport Address
 from .span cimport Span
 
@@ -44,6 +45,7 @@ cdef class Request:
     # What steps leave behind.
     cdef public object answer          # Answer or None
     cdef public object pending         # coroutine waited for, or None
+    cdef Place held                    # places that steps have taken for it; None: none
     cdef bint no_forwarded_for         # X-Forwarded-For was deleted: the proxy adds none
 
     cdef void clear(self) noexcept

@@ -67,6 +67,7 @@ cdef class Request:
         self.query_owner = None
         self.answer = None
         self.pending = None
+        self.held = None
         self.no_forwarded_for = False
         self.asks_close = False
         self.asks_keep = False

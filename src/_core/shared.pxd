@@ -1,5 +1,22 @@
 # Words in memory that all workers of an instance share: in-flight counts and token buckets. Atomic, no locks.
 
+cdef extern from *:
+    """
+    static inline long long fp_load(const long long *at) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }
+    static inline void fp_store(long long *at, long long value) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }
+    static inline void fp_add(long long *at, long long more) { __atomic_add_fetch(at, more, __ATOMIC_SEQ_CST); }
+    static inline int fp_swap(long long *at, long long *expected, long long desired) {
+        return __atomic_compare_exchange_n(at, expected, desired, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    """
+    long long fp_load(const long long* at) noexcept nogil
+    void fp_store(long long* at, long long value) noexcept nogil
+    void fp_add(long long* at, long long more) noexcept nogil
+    bint fp_swap(long long* at, long long* expected, long long desired) noexcept nogil
+
+
+cdef long long* words_of(object memory, Py_ssize_t count) except NULL
+
 
 cdef class InFlight:
     # Counts of what is under way, exact over all workers.

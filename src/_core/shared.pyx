@@ -6,18 +6,6 @@ sequentially consistent atomic operations of the compiler; nobody waits for anyb
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
-cdef extern from *:
-    """
-    static inline long long fp_load(const long long *at) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }
-    static inline void fp_add(long long *at, long long more) { __atomic_add_fetch(at, more, __ATOMIC_SEQ_CST); }
-    static inline int fp_swap(long long *at, long long *expected, long long desired) {
-        return __atomic_compare_exchange_n(at, expected, desired, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
-    """
-    long long fp_load(const long long* at) noexcept nogil
-    void fp_add(long long* at, long long more) noexcept nogil
-    bint fp_swap(long long* at, long long* expected, long long desired) noexcept nogil
-
 cdef extern from "time.h" nogil:
     ctypedef int clockid_t
     cdef struct timespec:

@@ -1,8 +1,10 @@
-# Steps that answer instead of letting through: redirects and the list of addresses.
+# Steps that answer instead of letting through: redirects, the list of addresses, and how many may come at a time.
 
+from .ledger cimport Ledger
 from .message cimport Request
 from .netset cimport Address, NetSet
 from .rewrite cimport Rewrite
+from .siphash cimport HashKey
 from .step cimport Step
 
 
@@ -25,3 +27,9 @@ cdef class IPAllowList(Step):
     cdef readonly int status
 
     cdef Address client_of(self, Request request) noexcept
+
+
+cdef class InFlightConn(Step):
+    cdef readonly Ledger ledger
+    cdef HashKey key                       # of the hash that makes a name of an address
+    cdef readonly long long amount         # of one client; 0: nobody is let in

@@ -1,3 +1,4 @@
+from .ledger import Ledger
 from .netset import NetSet
 from .rewrite import Rewrite
 from .step import Step
@@ -25,3 +26,9 @@ class IPAllowList(Step):
         ipv6_bits: int = 0,
         status: int = 403,
     ) -> None: ...
+
+class InFlightConn(Step):
+    """Let in no more than *amount* connections of an address at a time, counted in all workers."""
+
+    amount: int
+    def __init__(self, name: str, ledger: Ledger, key: bytes, amount: int) -> None: ...

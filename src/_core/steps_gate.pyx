@@ -1,11 +1,13 @@
-"""Steps that answer instead of letting through: redirectScheme, redirectRegex, ipAllowList."""
+"""Steps that answer instead of letting through: redirectScheme, redirectRegex, ipAllowList, inFlightConn."""
 
 from .field cimport F_X_FORWARDED_FOR, F_X_FORWARDED_PROTO, Field, value_of
+from .ledger cimport Ledger, place_in
 from .location cimport location_of
 from .message cimport Answer, Request, plain_answer
 from .netset cimport Address, NetSet, address_of_text, is_v4, no_address
 from .phrase cimport phrase_of
 from .rewrite cimport Rewrite
+from .siphash cimport hash_key, hash_of
 from .span cimport Span, bytes_of, find_byte, same, same_folded, span_of, trimmed
 from .step cimport ANSWER, FAULT, NEXT, Step, Verdict
 
@@ -161,6 +163,31 @@ cdef class IPAllowList(Step):
         if self.ipv6_bits and client.known and not is_v4(&client):
             reduce_to(&client, self.ipv6_bits)
         return client
+
+
+cdef class InFlightConn(Step):
+    """InFlightConn(name, ledger, key, amount): let in no more than *amount* connections of an address at a time.
+
+    They are counted in all workers, for as long as the request, or who takes its places over, lives. key: 16 bytes
+    that nobody else knows, the same in all workers; middlewares with different keys count apart. Clients without
+    an address (unix sockets) count as one.
+    Source: `tcp.middlewares.<name>.inFlightConn`.
+    """
+
+    def __init__(self, str name not None, Ledger ledger not None, bytes key not None, long long amount):
+        super().__init__(name)
+        self.ledger = ledger
+        self.key = hash_key(key)
+        self.amount = amount
+
+    cdef Verdict on_request(self, Request request) except FAULT:
+        name = hash_of(&self.key, request.client.bytes, sizeof(request.client.bytes))
+        held = place_in(self.ledger, name, self.amount, request.held)
+        if held is None:
+            request.answer = plain_answer(429)
+            return ANSWER
+        request.held = held
+        return NEXT
 
 
 cdef bint last_entry(Span* rest, Span* entry) noexcept nogil:

@@ -7,6 +7,8 @@ offset      bytes                   what                       written by
 PAGE        slots x BLOCK           one block for each slot    the worker that has the slot
             CELLS x width x 8       in-flight counts           each worker its own words
             CELLS x 8               token buckets              all workers, atomically
+            SETS x SET x 8          names of counts by name    all workers, under a lock for each set
+            SETS x SET x width x 8  counts by name             each worker its own words
 ```
 
 Everything is little-endian, 8 bytes wide and 8-aligned; each part begins on a page, so that no two workers
@@ -20,6 +22,9 @@ those of each entry point in the order of their names; the others are free for w
 counts has a word for each slot, in whole cache lines (`width`). What is under way in all workers is the sum
 of the row, and a dead worker's words are zeroed before its successor starts, so that nothing of its own is
 counted for ever. How they are counted is known to `_core.shared`.
+
+Counts by name are for clients, or whatever else nobody can number beforehand; they have rows as in-flight
+counts have, and how a name finds its own is known to `_core.ledger`.
 """
 
 import mmap
@@ -27,9 +32,10 @@ import os
 import struct
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 MAGIC = b"fastprox"
-VERSION = 2
+VERSION = 3
 PAGE = 4096
 BLOCK = 16 * PAGE
 """Bytes of one worker's block: 8192 counters."""
@@ -40,6 +46,12 @@ CELLS = 65536
 CONNECTIONS = 0
 """The cell of all connections of clients; those of each entry point follow."""
 
+SETS = 2048
+"""Of counts by name."""
+
+SET = 32
+"""Words of a set: its lock, and 31 names."""
+
 WORD = 8
 LINE = 8  # words of a cache line
 
@@ -47,6 +59,21 @@ TOLD = 64
 """Where the requests are counted that the access log tells of."""
 
 _HEADER = struct.Struct("<8sQQQQQ")  # magic, version, slots, bytes of a block, cells, nanoseconds when made
+
+
+class Seat(NamedTuple):
+    """What services and middlewares of one worker share with those of the others."""
+
+    counts: memoryview
+    """Counts by name, writable."""
+
+    workers: int
+    worker: int
+
+
+def own_seat() -> Seat:
+    """Return the seat of somebody who shares with nobody. Memory that is not touched takes no room."""
+    return Seat(memoryview(mmap.mmap(-1, SETS * SET * (1 + _width(1)) * WORD)), 1, 0)
 
 
 class Shared:
@@ -108,7 +135,12 @@ class Shared:
 
     def buckets(self) -> memoryview:
         """Return the token buckets: CELLS words, writable."""
-        return memoryview(self._memory)[_buckets(self.slots) : _end(self.slots)]
+        return memoryview(self._memory)[_buckets(self.slots) : _names(self.slots)]
+
+    def seat(self, slot: int) -> Seat:
+        """Return the seat of the worker in a slot."""
+        self._check(slot)
+        return Seat(memoryview(self._memory)[_names(self.slots) : _end(self.slots)], self.slots, slot)
 
     def under_way(self, cell: int) -> int:
         """Return how many all workers together have under way. cell: from 0."""
@@ -122,21 +154,23 @@ class Shared:
         """Count nothing any more of what the worker in this slot had under way. It must be dead."""
         self._check(slot)
         width = _width(self.slots)
-        with memoryview(self._memory) as memory:
-            for start, end in self._touched(_counts(self.slots), _buckets(self.slots)):
-                with memory[start:end] as part, part.cast("q") as words:
-                    own = words[slot::width]
-                    own[:] = memoryview(bytes(own.nbytes)).cast("q")
-                    own.release()
+        for words in self._touched(_counts(self.slots), _buckets(self.slots), width):
+            _zero(words[slot::width])
+        for words in self._touched(_rows(self.slots), _end(self.slots), width):
+            _zero(words[slot::width])
+        for words in self._touched(_names(self.slots), _rows(self.slots), SET):
+            for lock in range(0, len(words), SET):
+                if words[lock] == slot + 1:
+                    words[lock] = 0
 
     def empty(self, cell: int) -> None:
         """Fill a bucket up, for a new owner. Nobody may be using it."""
         start = _buckets(self.slots) + cell * WORD
         self._memory[start : start + WORD] = bytes(WORD)
 
-    def _touched(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _touched(self, start: int, end: int, width: int) -> Iterator[memoryview]:
         """Give the parts between two page borders that may hold anything but zeros, in whole rows."""
-        step = _width(self.slots) * WORD
+        step = width * WORD
         while start < end:
             try:
                 data = os.lseek(self.descriptor, start, os.SEEK_DATA)
@@ -146,7 +180,8 @@ class Shared:
             first = start + (data - start) // step * step
             start = min(end, start + -(-(hole - start) // step) * step)
             if data < end:
-                yield first, start
+                with memoryview(self._memory) as memory, memory[first:start] as part, part.cast("q") as words:
+                    yield words
 
     def _check(self, slot: int) -> None:
         if not 0 <= slot < self.slots:
@@ -171,5 +206,18 @@ def _buckets(slots: int) -> int:
     return _counts(slots) + CELLS * _width(slots) * WORD
 
 
-def _end(slots: int) -> int:
+def _zero(words: memoryview) -> None:
+    with words:
+        words[:] = memoryview(bytes(words.nbytes)).cast("q")
+
+
+def _names(slots: int) -> int:
     return _buckets(slots) + CELLS * WORD
+
+
+def _rows(slots: int) -> int:
+    return _names(slots) + SETS * SET * WORD
+
+
+def _end(slots: int) -> int:
+    return _rows(slots) + SETS * SET * _width(slots) * WORD

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
 
+from ._core.murmur import Murmur
 from ._core.snapshot import Snapshot, Switch
 from .build.changes import Counts
 from .build.draft import Failure
@@ -25,6 +26,7 @@ from .config.delta import Delta
 from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
 from .observe.log import about
+from .shared import Seat
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ MANY = 1000
 
 LINGER_SECONDS = 10.0
 """After this the log says who still holds a generation that was replaced."""
+
+
+FULL = "%d clients were refused that inFlightConn cannot count: there is room for %d at a time"
 
 
 class Applied(NamedTuple):
@@ -58,14 +63,20 @@ class Switcher:
     """
 
     def __init__(
-        self, static: StaticConfiguration, *, owns_process: bool = False, secret: bytes = b""
+        self,
+        static: StaticConfiguration,
+        *,
+        owns_process: bool = False,
+        secret: bytes = b"",
+        seat: Seat | None = None,
     ) -> None:
-        """secret: see `Builder`."""
+        """secret, seat: see `Builder`."""
         self.switch = Switch()
         self.on_swapped: Callable[[], None] = _nothing
         """Called right behind each swap: entry points may have to look at connections that they did not."""
 
-        self._builder = Builder(static, secret)
+        self._builder = Builder(static, secret, seat)
+        self._builder.ledger.full = Murmur(asyncio.get_running_loop(), log, FULL)
         self._owns_process = owns_process
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[Applied]] = set()

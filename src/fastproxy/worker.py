@@ -143,9 +143,10 @@ class Worker:
             os.set_inheritable(descriptor, False)
         sockets = {name: socket.socket(fileno=each) for name, each in setup.listeners.items()}
         self._sockets = list(sockets.values())
-        self._switcher = Switcher(setup.static, owns_process=True, secret=setup.secret)
-        self._switcher.on_swapped = self._follow
         shared = Shared.open(setup.shared)
+        seat = shared.seat(setup.slot)
+        self._switcher = Switcher(setup.static, owns_process=True, secret=setup.secret, seat=seat)
+        self._switcher.on_swapped = self._follow
         counters = shared.block(setup.slot)
         for gauge in GAUGES:
             counters.cast("q")[COUNTERS.index(gauge)] = 0

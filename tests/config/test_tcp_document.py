@@ -48,6 +48,7 @@ tcp:
   middlewares:
     office: {ipAllowList: {sourceRange: [10.0.0.0/8]}}
     old: {ipWhiteList: {sourceRange: 10.0.0.1}}
+    few: {inFlightConn: {amount: 10}}
   serversTransports:
     own:
       dialTimeout: 1s
@@ -208,7 +209,14 @@ def test_documents_that_are_refused(text, told):
             "loadBalancer.proxyProtocol.version: 3 is no version of the PROXY protocol; there are 1, as "
             "text, and 2, binary",
         ),
-        ("middlewares", "{inFlightConn: {amount: 3}}", "inFlightConn: not supported yet"),
+        ("middlewares", "{inFlightConn: {amount: -1}}", "inFlightConn.amount: -1 is negative"),
+        ("middlewares", "{inFlightConn: {amount: x}}", 'inFlightConn.amount: "x" is not a whole number'),
+        ("middlewares", "{inFlightConn: {amuont: 3}}", 'inFlightConn.amuont: unknown option "amuont"'),
+        (
+            "middlewares",
+            "{inFlightConn: {amount: 1}, ipAllowList: {sourceRange: [10.0.0.1]}}",
+            "cannot create middleware: multi-types middleware not supported: ipAllowList, inFlightConn",
+        ),
         ("middlewares", "{ipAllowList: {sourceRange: []}}", "ipAllowList.sourceRange: missing"),
         (
             "middlewares",

@@ -10,7 +10,7 @@ from fastproxy.check import check_files
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tcp.md").read_text()
 EXAMPLES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
-DYNAMIC = ["dynamic.yml", "tls.yml", "weighted.yml", "transport.yml"]
+DYNAMIC = ["dynamic.yml", "tls.yml", "weighted.yml", "few.yml", "transport.yml"]
 
 
 @pytest.fixture

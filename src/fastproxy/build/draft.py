@@ -306,7 +306,7 @@ class Draft:
         if kind == MIDDLEWARES:
             return self._steps(name, configured)
         if kind == TCP_MIDDLEWARES:
-            return stream_steps_of(name, configured)
+            return stream_steps_of(name, configured, self.state.estate.ledger, self.state.secret)
         if kind == UDP_ROUTERS:
             return flow_of(configured, self.state.places, self._used(UDP_SERVICES, configured.service))
         return self._route(kind, name, configured)

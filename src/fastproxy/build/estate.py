@@ -1,10 +1,12 @@
-"""What outlives a reload: pools of connections and TLS contexts, by what makes them the same thing."""
+"""What outlives a reload: connections, TLS contexts and counts, by what makes them the same thing."""
 
 import ssl
 import weakref
 from collections.abc import Iterable, Iterator
 
+from .._core.ledger import Ledger
 from .._core.pool import Pool
+from ..shared import SETS, Seat, own_seat
 from .transports import TLS, Limits
 
 Key = tuple[str, str, int, Limits, TLS | None, str]
@@ -20,8 +22,13 @@ class Estate:
     uses such a pool ends undisturbed; only its connection is not kept.
     """
 
-    def __init__(self, most_pending: int = 0) -> None:
-        """most_pending: requests that one server may have to answer at once, 0 for no limit."""
+    def __init__(self, most_pending: int = 0, seat: Seat | None = None) -> None:
+        """most_pending: requests that one server may have to answer at once, 0 for no limit.
+
+        seat: by default one that is shared with nobody.
+        """
+        seat = seat or own_seat()
+        self.ledger = Ledger(seat.counts, SETS, seat.workers, seat.worker)
         self._most_pending = most_pending
         self._pools: dict[Key, Pool] = {}
         self._keys: dict[int, Key] = {}

@@ -8,11 +8,13 @@ whatever it is, leaves the builder and the runtime view as they were.
 import os
 from typing import NamedTuple
 
+from .._core.ledger import Ledger
 from .._core.snapshot import Snapshot
 from ..config.delta import Delta
 from ..config.dynamic import Configuration
 from ..config.static import StaticConfiguration
 from ..plugins.load import Plugins
+from ..shared import Seat
 from .changes import Counts, changes_of, counts_of, difference
 from .draft import Draft, Failure, State
 from .estate import Estate
@@ -37,11 +39,19 @@ class Builder:
     One change at a time: its work and what it leaves to settle end before the next begins.
     """
 
-    def __init__(self, static: StaticConfiguration, secret: bytes = b"") -> None:
-        """secret: what the workers of an instance share, for the tickets of TLS; made here if it is empty."""
-        estate = Estate(static.core.limits.pending_per_server)
+    def __init__(
+        self, static: StaticConfiguration, secret: bytes = b"", seat: Seat | None = None
+    ) -> None:
+        """secret: what the workers of an instance share, for tickets of TLS and hashes; made here if empty.
+        seat: of the worker in the shared memory; by default it shares with nobody."""
+        estate = Estate(static.core.limits.pending_per_server, seat)
         plugins = Plugins(static.core.plugins)
         self._state = State(places_of(static), plugins, estate, secret or os.urandom(32))
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is counted under way by name."""
+        return self._state.estate.ledger
 
     @property
     def runtime(self) -> Runtime:

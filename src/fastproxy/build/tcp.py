@@ -1,20 +1,30 @@
 """`tcp`: transports, services, middlewares and routers of whole connections, configured -> compiled."""
 
+import hashlib
 import random
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._core.balance import Balancer, Turns
+from .._core.ledger import Ledger
 from .._core.netset import NetSet
 from .._core.pool import Pool
 from .._core.rule import Rule
 from .._core.step import Pipeline, Step
-from .._core.steps_gate import IPAllowList
+from .._core.steps_gate import InFlightConn, IPAllowList
 from .._core.table import Route
 from .._core.target import StreamTarget, Target
 from ..config.merge import DEFAULT_TRANSPORT
-from ..config.tcp import TcpLoadBalancer, TcpMiddleware, TcpRouter, TcpServer, TcpServersTransport, Weighted
+from ..config.tcp import (
+    TcpAllowList,
+    TcpLoadBalancer,
+    TcpMiddleware,
+    TcpRouter,
+    TcpServer,
+    TcpServersTransport,
+    Weighted,
+)
 from ..config.values import MILLISECOND, SECOND, split_server_address
 from ..rules.syntax import TCP
 from .routers import Places, attempt, tables_on
@@ -162,9 +172,19 @@ def _turns(name: str, members: Iterable[tuple[Target | Balancer, int, str]]) -> 
 # --- middlewares, routers -------------------------------------------------------------------------------
 
 
-def stream_steps_of(name: str, configured: TcpMiddleware) -> tuple[Step, ...]:
-    """Build a TCP middleware: the steps that look at a connection and let it pass, or close it."""
-    return (IPAllowList(name, NetSet(configured.settings.source_range)),)
+def stream_steps_of(
+    name: str, configured: TcpMiddleware, ledger: Ledger, secret: bytes
+) -> tuple[Step, ...]:
+    """Build a TCP middleware: the steps that look at a connection and let it pass, or close it.
+
+    ledger: what all workers count; secret: of the instance. Under which name a client is counted comes of the
+    secret and of the middleware's name, so counts go on when its amount changes.
+    """
+    settings = configured.settings
+    if isinstance(settings, TcpAllowList):
+        return (IPAllowList(name, NetSet(settings.source_range)),)
+    key = hashlib.blake2b(f"inFlightConn {name}".encode(), digest_size=16, key=secret).digest()
+    return (InFlightConn(name, ledger, key, settings.amount),)
 
 
 def stream_route_of(

@@ -167,36 +167,54 @@ class TcpAllowList(Section, frozen=True):
             yield "sourceRange", "missing; list the addresses or networks to let in"
 
 
+class InFlightConn(Section, frozen=True):
+    """`inFlightConn`: so many connections of a client at the same time, and no more."""
+
+    amount: int = 0
+    """Of one address, in all workers. 0: nobody is let in."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.amount < 0:
+            yield "amount", f"{self.amount} is negative; 0 lets nobody in"
+
+
 class TcpMiddleware(Section, frozen=True):
     """`tcp.middlewares.<name>`. Exactly one attribute is not None: `kind` names it, `settings` gives it."""
 
-    NOT_YET = "inFlightConn"
-
     ip_allow_list: TcpAllowList | None = None
     ip_white_list: TcpAllowList | None = None
+    in_flight_conn: InFlightConn | None = None
+
+    def types(self) -> dict[str, TcpAllowList | InFlightConn]:
+        """Return the sections that are there, by their type as a document writes it."""
+        named = {
+            "ipAllowList": self.ip_allow_list,
+            "ipWhiteList": self.ip_white_list,
+            "inFlightConn": self.in_flight_conn,
+        }
+        return {kind: settings for kind, settings in named.items() if settings is not None}
 
     @property
     def kind(self) -> str:
         """The type as a document writes it."""
-        return "ipAllowList" if self.ip_allow_list is not None else "ipWhiteList"
+        return next(iter(self.types()))
 
     @property
-    def settings(self) -> TcpAllowList:
+    def settings(self) -> TcpAllowList | InFlightConn:
         """The section of its type."""
-        settings = self.ip_allow_list if self.ip_allow_list is not None else self.ip_white_list
-        assert settings is not None
-        return settings
+        return next(iter(self.types().values()))
 
     def mistakes(self) -> Iterator[Mistake]:
-        if self.ip_allow_list is None and self.ip_white_list is None:
+        types = self.types()
+        if not types:
             yield (
                 "",
                 "invalid middleware type or middleware does not exist; a middleware has exactly one type",
             )
-        if self.ip_allow_list is not None and self.ip_white_list is not None:
+        if len(types) > 1:
             yield (
                 "",
-                "cannot create middleware: multi-types middleware not supported: ipAllowList, ipWhiteList; "
+                f"cannot create middleware: multi-types middleware not supported: {', '.join(types)}; "
                 "give each a middleware of its own",
             )
 

@@ -1,0 +1,39 @@
+# Who has how much under way in all workers: counts of names that nobody knew before, in memory that all share.
+
+from libc.stdint cimport uint64_t
+
+from .murmur cimport Murmur
+from .shared cimport InFlight
+
+
+cdef enum:
+    SET = 32                   # words of a set: its lock, and the names that it has room for
+
+
+cdef enum Entered:
+    E_LIMIT = -1               # as many are under way as may be
+    E_FULL = -2                # it cannot be counted: its set is full, or its lock is not to be had
+
+
+cdef class Ledger:
+    cdef long long* names              # borrowed from `memory`: sets of SET words
+    cdef readonly Py_ssize_t sets
+    cdef InFlight counts               # a row for each word of the sets
+    cdef readonly int worker
+    cdef object memory
+    cdef public Murmur full            # told when somebody cannot be counted; None: nobody is
+
+    cdef Py_ssize_t enter(self, uint64_t name, long long limit) noexcept nogil
+    cdef void leave(self, Py_ssize_t row) noexcept nogil
+    cdef bint lock(self, long long* word) noexcept nogil
+    cdef Py_ssize_t row_of(self, Py_ssize_t first, long long name) noexcept nogil
+
+
+cdef class Place:
+    # One that is under way; it is no more when the last reference goes.
+    cdef Ledger ledger
+    cdef Py_ssize_t row
+    cdef readonly Place other          # a further one, held along with it; None: there is none
+
+
+cdef Place place_in(Ledger ledger, uint64_t name, long long limit, Place other)

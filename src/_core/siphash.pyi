@@ -1,0 +1,3 @@
+"""What Python sees of SipHash."""
+
+def digest(key: bytes, data: bytes) -> int: ...
