@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.tcp.clients import SSL_REQUEST
 from tests.tcp.peers import PATIENCE, STATIC, Client, address_of, document, free_port
 from tests.tcp.test_tls_streams import certificates, server_context
-
-SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +142,21 @@ def running(folder, before):
     subprocess.run([*control, "-m", "immediate", "stop"], **run)
 
 
-async def psql(house, mode="require"):
+QUERY = "select ssl, 6 * 7 from pg_stat_ssl where pid = pg_backend_pid()"
+
+
+async def begun(house, *arguments, mode="require", **options):
     host, port = house.address("db")
     place = f"host=db.test hostaddr={host} port={port} user=app dbname=postgres"
-    target = f"{place} sslmode={mode} connect_timeout=10"
-    query = "select ssl, 6 * 7 from pg_stat_ssl where pid = pg_backend_pid()"
-    made = await asyncio.create_subprocess_exec(
-        "psql", "-At", target, "-c", query, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *("psql", "-XAt", f"{place} sslmode={mode} connect_timeout=10", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        **options,
     )
+
+
+async def psql(house, mode="require"):
+    made = await begun(house, "-c", QUERY, mode=mode, stderr=asyncio.subprocess.PIPE)
     out, err = await made.communicate()
     return out.decode().strip() or err.decode()
 
@@ -162,6 +168,26 @@ async def test_psql_with_tls(proxy, authority, database, through, said):
     assert await psql(house) == said
     await house.apply(routed(authority, f"127.0.0.1:{database}", through=not through))
     assert await psql(house) == {"t|42": "f|42", "f|42": "t|42"}[said]
+
+
+async def test_psql_goes_on_where_it_began(proxy, authority, database):
+    """While the name goes from one way to the other and back, sessions stay on theirs."""
+    house, sessions = await proxy(), []
+
+    async def ask(session):
+        session.stdin.write(QUERY.encode() + b";\n")
+        async with asyncio.timeout(PATIENCE):
+            return await session.stdout.readline()
+
+    ways = (False, True, False)
+    for through in ways:
+        await house.apply(routed(authority, f"127.0.0.1:{database}", through=through))
+        sessions.append(await begun(house, stdin=asyncio.subprocess.PIPE))
+        assert [await ask(each) for each in sessions] == [
+            b"t|42\n" if each else b"f|42\n" for each in ways[: len(sessions)]
+        ]
+    for each in sessions:
+        await each.communicate(b"\\q\n")
 
 
 async def test_psql_without_tls(proxy, database):
