@@ -31,13 +31,21 @@ class Fallback:
         default = stores.get(DEFAULT)
         if default is not None and default.default_certificate is not None:
             return configuration
-        if not self._always and all(each.tls is None for each in configuration.http.routers.values()):
+        if not self._always and not _ends_tls(configuration):
             return configuration
         if self._store is None:
             self._store = Store(default_certificate=make())
         tls = structs.replace(configuration.tls, stores={**stores, NAME: self._store})
         made: Configuration = structs.replace(configuration, tls=tls)
         return made
+
+
+def _ends_tls(configuration: Configuration) -> bool:
+    """Tell whether TLS of some router ends here."""
+    streams = (router.tls for router in configuration.tcp.routers.values())
+    return any(router.tls is not None for router in configuration.http.routers.values()) or any(
+        tls is not None and not tls.passthrough for tls in streams
+    )
 
 
 def make() -> CertificatePair:

@@ -101,6 +101,13 @@ async def test_tls_that_ends_here(proxy, server, ask, authority):
         await one.closed.wait()
 
 
+async def test_tls_that_ends_here_without_any_certificate(proxy, server, ask, authority):
+    """As with HTTPS there is one that nobody believes; who only passes TLS through needs none."""
+    document = {"tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {})}, {"one": await server("one")})}
+    client = await ask(await proxy(document), "a.test", check=False)
+    assert await client.line() == b"one\n"
+
+
 async def test_tls_that_passes_through(proxy, server, ask, authority):
     """The certificate is the server's, and the proxy has none."""
     inner = await server("inner", ssl=server_context(authority, "a.test"))
