@@ -51,9 +51,10 @@ reloads workers upgrade memory pulse
 
 build.runtime build.work build.changes build.pem build.transports build.estate build.rules
 build.clientcert build.middlewares build.services build.certificates build.doormen build.routers
-build.tcp build.udp build.draft build.snapshot build.trial
+build.tcp build.udp build.draft build.snapshot build.trial build.reception
 
-explain.told explain.questions explain.candidates explain.effects explain.requests explain.words
+explain.told explain.questions explain.candidates explain.effects explain.streams explain.connections
+explain.datagrams explain.requests explain.words
 
 switcher health serving certificates shown support api
 

@@ -219,8 +219,8 @@ def _entry_point(name: str, view: View) -> Shown:
 
 def _explain(rest: Sequence[str], query: Query, view: View) -> Told:
     """Say what would become of a request; source: ours."""
-    # Imported late, because a supervisor needs the core for nothing else.
-    from .explain.questions import Question, WrongQuestion
+    # Imported late, as below, because a supervisor needs the core for nothing else.
+    from .explain.questions import Question
     from .explain.requests import explain
 
     if not _first(query, "url"):
@@ -231,12 +231,57 @@ def _explain(rest: Sequence[str], query: Query, view: View) -> Told:
         _first(query, "url"),
         headers,
         _first(query, "entryPoint"),
-        _first(query, "clientIP") or Question._field_defaults["client"],
+        _client(query),
+        query["sni"][-1] if "sni" in query else None,
+        tuple(query.get("alpn", Question._field_defaults["alpn"])),
     )
+    return _explained(lambda: explain(question, view.static, view.runtime))
+
+
+def _explain_connection(rest: Sequence[str], query: Query, view: View) -> Told:
+    """Say what would become of a connection; source: ours."""
+    from .explain.connections import explain
+    from .explain.questions import ConnectionQuestion
+
+    question = ConnectionQuestion(
+        _first(query, "sni"),
+        tuple(query.get("alpn", ())),
+        _flag(query, "tls") or "sni" in query,
+        _flag(query, "postgres"),
+        _first(query, "entryPoint"),
+        _client(query),
+    )
+    return _explained(lambda: explain(question, view.static, view.runtime))
+
+
+def _explain_datagram(rest: Sequence[str], query: Query, view: View) -> Told:
+    """Say what would become of datagrams; source: ours."""
+    from .explain.datagrams import explain
+    from .explain.questions import DatagramQuestion
+
+    question = DatagramQuestion(_first(query, "entryPoint"))
+    return _explained(lambda: explain(question, view.static, view.runtime))
+
+
+def _explained(explain: Callable[[], Any]) -> Told:
+    from .explain.questions import WrongQuestion
+
     try:
-        return Told(explain(question, view.static, view.runtime))
+        return Told(explain())
     except WrongQuestion as wrong:
         raise Refused(400, f"invalid request: {wrong}") from None
+
+
+def _client(query: Query) -> str:
+    return _first(query, "clientIP") or "127.0.0.1"
+
+
+def _flag(query: Query, name: str) -> bool:
+    """Return a switch of the query, `true` or `false`."""
+    text = _first(query, name) or "false"
+    if text not in ("true", "false"):
+        raise Refused(400, f'invalid request: {name}: "{text}" is not true or false')
+    return text == "true"
 
 
 def _split_headers(query: Query) -> Iterable[tuple[str, str]]:
@@ -523,6 +568,8 @@ ENDPOINTS: Mapping[tuple[str, int], Endpoint] = {
     ("rawdata", 0): _raw,
     ("support-dump", 0): _support_dump,
     ("explain", 0): _explain,
+    ("explain/tcp", 0): _explain_connection,
+    ("explain/udp", 0): _explain_datagram,
     ("entrypoints", 0): _entry_points,
     ("entrypoints", 1): _one_entry_point,
     ("certificates", 0): _certificates,

@@ -145,42 +145,83 @@ def _header(text: str) -> tuple[str, str]:
 
 
 @commands.command()
-@click.argument("method")
-@click.argument("url")
+@click.argument("method", required=False, default="")
+@click.argument("url", required=False, default="")
 @click.option(
     "-H", "--header", "headers", multiple=True, callback=_parsed(_header), help='A field, "X-User: me".'
 )
+@click.option("--tcp", is_flag=True, help="Ask about a connection, and no request.")
+@click.option("--udp", is_flag=True, help="Ask about datagrams.")
+@click.option("--sni", default=None, help="The name that is asked for by TLS; of a URL its host.")
+@click.option("--alpn", multiple=True, help="A protocol that is offered by TLS; with a URL h2 and http/1.1.")
+@click.option("--tls", is_flag=True, help="With --tcp: TLS; --sni and --alpn say so too.")
+@click.option("--postgres", is_flag=True, help="With --tcp: TLS as PostgreSQL's clients ask for it.")
+@click.option("--entryPoint", "--entrypoint", "entry_point", default="", help="Where the request comes in.")
 @click.option(
-    "--entryPoint", "--entrypoint", "entry_point", default="", help="Where the request comes in."
+    "--client", "--client-ip", "client", default="127.0.0.1", show_default=True, help="Where it comes from."
 )
-@click.option("--client-ip", "client", default="127.0.0.1", show_default=True, help="Where it comes from.")
 @click.option("--configFile", "--configfile", "config_file", default="", help="The static file.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def explain(
-    method: str,
-    url: str,
-    headers: Sequence[tuple[str, str]],
-    entry_point: str,
-    client: str,
-    config_file: str,
-    style: str,
-) -> int:
-    """Tell what would become of a request: router, middlewares, service, and who else came close.
+def explain(config_file: str, style: str, **asked: Any) -> int:
+    """Tell what would become of a request, a connection or a datagram, and why.
 
-    Reads the configuration that the daemon would read; asks nobody and opens no socket. The exit status is 0
-    if a router takes the request, 1 if none does or the configuration cannot be used.
+    Router, middlewares, service, TLS, and who else came close. Reads the configuration that the daemon would
+    read; asks nobody and opens no socket. The exit status is 0 if a router takes the request, 1 if none does
+    or the configuration cannot be used.
 
     \b
     fastproxy explain GET https://shop.example/api/cart -H 'X-User: me' --client-ip 203.0.113.9
+    fastproxy explain --tcp --sni db.example.com --postgres
+    fastproxy explain --udp --entryPoint dns
     """
-    from .explain.questions import Question, WrongQuestion
+    from .explain.questions import WrongQuestion
     from .offline import run
 
-    question = Question(method, url, tuple(headers), entry_point, client)
     try:
+        question = _question(**asked)
         return run(question, [f"--configFile={config_file}"] if config_file else [], style == "json")
     except WrongQuestion as wrong:
         raise click.UsageError(str(wrong)) from None
+
+
+def _question(
+    method: str,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    tcp: bool,
+    udp: bool,
+    sni: str | None,
+    alpn: Sequence[str],
+    tls: bool,
+    postgres: bool,
+    entry_point: str,
+    client: str,
+) -> Any:
+    """Return what is asked. Raises UsageError for options that do not go together."""
+    from .explain.questions import ConnectionQuestion, DatagramQuestion, Question
+
+    of_request, of_stream = bool(method or url or headers), tls or postgres
+    of_tls = sni is not None or bool(alpn)
+    if tcp and udp:
+        raise click.UsageError("--tcp and --udp ask about different things; leave one of them")
+    if (tcp or udp) and of_request:
+        raise click.UsageError("--tcp and --udp ask about no request; leave METHOD, URL and -H")
+    if udp and (of_stream or of_tls):
+        raise click.UsageError("--udp has no TLS; leave --sni, --alpn, --tls and --postgres")
+    if udp:
+        return DatagramQuestion(entry_point)
+    if tcp:
+        return ConnectionQuestion(
+            sni or "", tuple(alpn), tls or sni is not None, postgres, entry_point, client
+        )
+    if of_stream:
+        raise click.UsageError("--tls and --postgres go with --tcp")
+    if not method or not url:
+        raise click.UsageError(f"Missing argument '{'URL' if method else 'METHOD'}'.")
+    if of_tls and not url.lower().startswith("https:"):
+        raise click.UsageError("--sni and --alpn go with --tcp, or with a URL of https")
+    offered = {"alpn": tuple(alpn)} if alpn else {}
+    return Question(method, url, tuple(headers), entry_point, client, sni, **offered)
 
 
 def _count(number: int, word: str) -> str:

@@ -17,10 +17,12 @@ from .config.sources import load_static
 from .config.static import StaticConfiguration
 from .conflicts import Conflicts
 from .errors import ConfigError, Problem
-from .explain.questions import Question
-from .explain.requests import explain
+from .explain import connections, datagrams, requests
+from .explain.questions import ConnectionQuestion, DatagramQuestion, Question
+from .explain.told import AnyExplanation
 from .explain.words import lines_of
 from .providers.file import FileProvider
+from .selfsigned import Fallback
 
 
 class Read(NamedTuple):
@@ -31,7 +33,10 @@ class Read(NamedTuple):
     problems: list[Problem]
 
 
-def run(question: Question, flags: Sequence[str], as_json: bool) -> int:
+AnyQuestion = Question | ConnectionQuestion | DatagramQuestion
+
+
+def run(question: AnyQuestion, flags: Sequence[str], as_json: bool) -> int:
     """Print an explanation, and the problems of the configuration on standard error; returns the exit status.
 
     Raises WrongQuestion.
@@ -43,12 +48,21 @@ def run(question: Question, flags: Sequence[str], as_json: bool) -> int:
         return 1
     for problem in found.problems:
         print(problem, file=sys.stderr)
-    made = explain(question, found.static, found.runtime)
+    made = answer(question, found)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(made)).decode() + "\n")
     else:
         print("\n".join(lines_of(made)))
     return 0 if made.is_taken else 1
+
+
+def answer(question: AnyQuestion, found: Read) -> AnyExplanation:
+    """Explain. Raises WrongQuestion."""
+    if isinstance(question, ConnectionQuestion):
+        return connections.explain(question, found.static, found.runtime)
+    if isinstance(question, DatagramQuestion):
+        return datagrams.explain(question, found.static, found.runtime)
+    return requests.explain(question, found.static, found.runtime)
 
 
 def read(flags: Sequence[str], environ: Mapping[str, str]) -> Read:
@@ -68,7 +82,7 @@ def read(flags: Sequence[str], environ: Mapping[str, str]) -> Read:
     providers[internal.PROVIDER] = internal.internal_configuration(static, sockets)
     merged = Conflicts().settle(Merger(static).merge(providers))
     problems += [Problem(message=warning, severity="warning") for warning in merged.warnings]
-    return Read(static, _runtime(static, merged.configuration), problems)
+    return Read(static, _runtime(static, Fallback(static).added(merged.configuration)), problems)
 
 
 def _runtime(static: StaticConfiguration, configuration: Configuration) -> Runtime:

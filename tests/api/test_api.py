@@ -10,7 +10,7 @@ from msgspec import structs
 from fastproxy.api import answer
 from fastproxy.build.runtime import Runtime
 from fastproxy.config.static import API, StaticConfiguration
-from tests.api.documents import STATIC, make, view
+from tests.api.documents import DYNAMIC, STATIC, make, view
 
 OBSERVED = {"accessLogs": True, "metrics": True, "tracing": True, "traceVerbosity": "minimal"}
 NOTHING = {"total": 0, "warnings": 0, "errors": 0}
@@ -20,8 +20,10 @@ JSON = ("Content-Type", "application/json")
 @pytest.fixture(scope="module", params=["built", "told"])
 def ask(request):
     """Return a function that asks for a path, and gives status, headers and what the body says."""
-    runtime = getattr(make(), request.param)
+    return asker(getattr(make(), request.param))
 
+
+def asker(runtime):
     def ask(target, method="GET", static=STATIC):
         path, _, query = target.partition("?")
         status, headers, body = answer(method, path, query, view(runtime, static))
@@ -656,7 +658,9 @@ def test_an_instance_without_files():
 # --- explain ------------------------------------------------------------------------------------------------
 
 
-def test_explain(ask):
+@pytest.mark.parametrize("made", ["built", "told"])
+def test_explain(made):
+    ask = asker(getattr(make(DYNAMIC.partition("tcp:\n")[0]), made))
     query = "url=http://a.test/x/y&header=X-User:%20you&header=K:v&clientIP=10.0.0.1&method=POST"
     status, headers, body = ask(f"/api/explain?{query}")
     assert (status, headers) == (200, dict([JSON]))
@@ -676,6 +680,38 @@ def test_explain_on_another_entry_point(ask):
     [way] = ask("/api/explain?url=http://a.test/x&entryPoint=admin")[2]["ways"]
     assert (way["entryPoint"], way["status"]) == ("admin", 404)
     assert way["near"][0]["why"] == ["it is on web, not on admin"]
+
+
+def test_explain_a_connection(ask):
+    query = "sni=db.test&alpn=h2&alpn=x&entryPoint=web&clientIP=10.0.0.1"
+    status, headers, body = ask(f"/api/explain/tcp?{query}")
+    assert (status, headers) == (200, dict([JSON]))
+    assert (body["protocol"], body["sni"], body["alpn"], body["tls"]) == ("tcp", "db.test", ["h2", "x"], True)
+    [way] = body["ways"]  # nobody has tls there
+    assert (way["row"], way["router"], way["service"]["name"]) == ("3", "db@file", "both@file")
+    [way] = ask("/api/explain/tcp?postgres=true&entryPoint=web")[2]["ways"]
+    assert way["closed"] == "the middleware office@file closes it"
+
+
+def test_explain_datagrams(ask):
+    body = ask("/api/explain/udp")[2]
+    [way] = body["ways"]
+    assert (body["protocol"], way["entryPoint"], way["router"]) == ("udp", "dns", "late@file")
+    assert way["service"]["servers"] == [{"address": "10.0.0.8:53"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("tcp?clientIP=a", '"a" is not an address; write one like 203.0.113.9'),
+        ("tcp?tls=yes", 'tls: "yes" is not true or false'),
+        ("tcp?entryPoint=dns", 'unknown entry point "dns"; there is admin, traefik, web'),
+        ("udp?entryPoint=web", 'unknown entry point "web"; there is dns'),
+    ],
+)
+def test_questions_about_connections_that_are_none(ask, path, message):
+    status, _, body = ask(f"/api/explain/{path}")
+    assert (status, body) == (400, {"message": f"invalid request: {message}"})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from fastproxy.config.document import decode
 from fastproxy.config.findings import Findings
 from fastproxy.config.merge import Merger
 from fastproxy.config.sources import decode_static
+from fastproxy.conflicts import Conflicts
 from fastproxy.explain.questions import Question
 from fastproxy.explain.requests import explain
+from fastproxy.selfsigned import Fallback
 
 WEB = {"entryPoints": {"web": {"address": ":8000"}}}
 SERVICES = {"s": {"loadBalancer": {"servers": [{"url": "http://10.0.0.7:3000"}]}}}
@@ -23,7 +25,11 @@ def static_of(document=None):
 
 def build(http, static, others=None):
     """Build an `http` section; returns the builder and the generation. others: sections by provider."""
-    document = {"http": {"services": SERVICES, **http}}
+    return build_all({"http": {"services": SERVICES, **http}}, static, others)
+
+
+def build_all(document, static, others=None):
+    """Build a whole document."""
     sockets = {name: f"/{name}" for name in internal.services_of(static)}
     providers = {
         "file": decode(document, Findings()),
@@ -32,7 +38,8 @@ def build(http, static, others=None):
     for name, section in (others or {}).items():
         providers[name] = decode({"http": section}, Findings())
     builder = Builder(static)
-    made = run_now(builder.build(1, Merger(static).merge(providers).configuration))
+    merged = Conflicts().settle(Merger(static).merge(providers)).configuration
+    made = run_now(builder.build(1, Fallback(static).added(merged)))
     run_now(made.settle)
     return builder, made
 

@@ -54,9 +54,7 @@ asked = st.tuples(
         ["", "/", "/a", "/ab/c", "/%61b", "//a/../ab", "/a/./b", "/%2F", "/%c3%a9", "/é", "/a%2fb", "/%zz"]
     ),
     st.sampled_from(["", "?", "?k", "?k=v;k=", "?K=V&%6b=1", "?k=a+b"]),
-    st.lists(
-        st.tuples(st.sampled_from(["k", "X-K", "K"]), st.sampled_from(["v", "V", "a b"])), max_size=3
-    ),
+    st.lists(st.tuples(st.sampled_from(["k", "X-K", "K"]), st.sampled_from(["v", "V", "a b"])), max_size=3),
     st.sampled_from(["10.0.0.1", "192.0.2.1", "fd00::1", "::ffff:10.0.0.1"]),
     st.sampled_from(["a", "b"]),
 )

@@ -215,13 +215,18 @@ def test_a_copy_for_another_entry_point_is_no_news():
     assert [each.name for each in made.middlewares] == ["m@file"]
 
 
-def test_tcp_routers_are_named():
-    views = make()  # db@file of the test's document takes every connection on web
+def test_tcp_routers_go_before():
+    """db@file of the test's document takes every connection on web, and lets only some clients in."""
+    views = make()
     static = static_of(POINTS_OF_API)
+    told = explain(Question("GET", "http://a.test/x", client="10.0.0.1"), static, views.told)
+    [made] = told.ways
+    assert (made.router, made.connection.router, told.is_taken) == ("", "db@file", False)
+    assert made.reason == "the TCP router db@file takes the connection, and no request is read"
     [made] = explain(Question("GET", "http://a.test/x"), static, views.told).ways
-    assert (made.router, made.asked_before) == ("app@file", ("db@file",))
+    assert made.reason == "the middleware office@file closes it"
     [made] = explain(Question("GET", "http://a.test:81/x"), static, views.told).ways
-    assert made.asked_before == ()
+    assert (made.connection, made.router) == (None, "")
 
 
 def test_routers_with_tls_do_not_take_plain_requests():
@@ -322,10 +327,7 @@ POINTS_OF_API = {"entryPoints": {"web": {"address": ":80"}, "admin": {"address":
         (
             "ipAllowList",
             {"sourceRange": ["10.0.0.0/8", "192.0.2.1"], "rejectStatusCode": 404},
-            [
-                "answers 404: 203.0.113.9 is in none of 10.0.0.0/8, 192.0.2.1: "
-                "the request goes no further"
-            ],
+            ["answers 404: 203.0.113.9 is in none of 10.0.0.0/8, 192.0.2.1: the request goes no further"],
         ),
         (
             "ipWhiteList",
@@ -431,9 +433,7 @@ def test_a_plugin_is_named_and_not_tried():
 
 def test_an_escape_that_the_entry_point_denies():
     point = {"address": ":8000", "http": {"encodedCharacters": {"allowEncodedSlash": False}}}
-    made = way(
-        http("PathPrefix(`/`)"), "GET", "http://a:8000/x%2fy", static={"entryPoints": {"web": point}}
-    )
+    made = way(http("PathPrefix(`/`)"), "GET", "http://a:8000/x%2fy", static={"entryPoints": {"web": point}})
     assert (made.router, made.status) == ("r0@file", 400)
     assert made.reason == "the path holds %2F, which the entry point lets no router see"
 
@@ -515,6 +515,16 @@ def test_as_json(folder, capsys):
         (("GET", "http://a", "--entryPoint", "wbe"), 'unknown entry point "wbe"'),
         (("GET", "http://a", "--client-ip", "me"), '"me" is not an address'),
         (("GET", "http://a", "--format", "xml"), "'xml' is not one of"),
+        (("GET", "http://a", "--sni", "a"), "--sni and --alpn go with --tcp, or with a URL of https"),
+        (("GET", "http://a", "--alpn", "h2"), "--sni and --alpn go with --tcp, or with a URL of https"),
+        (("GET", "https://a", "--tls"), "--tls and --postgres go with --tcp"),
+        (("GET", "https://a", "--sni", "a b"), '"a b" is not the name of a server'),
+        (("--tcp", "--udp"), "--tcp and --udp ask about different things"),
+        (("--tcp", "GET", "http://a"), "--tcp and --udp ask about no request"),
+        (("--udp", "-H", "a: b"), "--tcp and --udp ask about no request"),
+        (("--udp", "--sni", "a"), "--udp has no TLS"),
+        (("--udp",), "there is no entry point for UDP"),
+        (("--tcp", "--entrypoint", "wbe"), 'unknown entry point "wbe"'),
     ],
 )
 def test_wrong_usage(folder, capsys, arguments, message):
@@ -537,7 +547,14 @@ def test_a_configuration_that_cannot_be_used(folder, capsys, file, text, message
     assert message in err
 
 
-def test_no_socket_is_opened(folder):
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (("GET", "http://a:8000/a"), b"router r@file takes it"),
+        (("--tcp", "--client", "10.0.0.1"), b"HTTP reads its requests"),
+    ],
+)
+def test_no_socket_is_opened(folder, question, said):
     script = (
         "import socket, sys\n"
         "def refuse(*arguments, **more): raise AssertionError('a socket')\n"
@@ -545,6 +562,6 @@ def test_no_socket_is_opened(folder):
         "from fastproxy.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    arguments = ["explain", "GET", "http://a:8000/a", "--configFile=static.yml"]
+    arguments = ["explain", *question, "--configFile=static.yml"]
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, timeout=30)
-    assert (done.returncode, b"router r@file takes it" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, said in done.stdout) == (0, True), done.stderr

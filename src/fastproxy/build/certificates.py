@@ -175,6 +175,10 @@ class Pair:
             self._contexts[settings] = context
         return context
 
+    def made(self, context: ssl.SSLContext) -> bool:
+        """Tell whether a context is one of those that show this certificate."""
+        return any(each is context for each in self._contexts.values())
+
     def handling(self, terms: Terms) -> ServeHTTP:
         """Return how a connection is served that has this certificate and these terms."""
         key = (terms.settings, terms.name)

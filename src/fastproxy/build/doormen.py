@@ -52,7 +52,7 @@ class Doorman(arrival.Doorman):
         """hosts: terms by name, some with `*.` for a first label. has_rest: some HTTP router takes any name.
         ending: terms by their own name, of TCP routers where TLS ends. default: of HTTP for all other names.
         """
-        self._has_rest = has_rest
+        self.has_rest = has_rest
         self._ending = ending
         self._exact = {name: terms for name, terms in hosts.items() if not name.startswith("*.")}
         self._below = {name[2:]: terms for name, terms in hosts.items() if name.startswith("*.")}
@@ -66,7 +66,7 @@ class Doorman(arrival.Doorman):
         terms = self._exact.get(name) or self._below.get(name.partition(".")[2])
         if terms is None:
             route = arrival.route_of(name, protocols)
-            if route is not None and not (self._has_rest and is_catch_all(route.rule.text)):
+            if route is not None and not (self.has_rest and is_catch_all(route.rule.text)):
                 return self._passed_on(route, name, arrival, protocols)
             terms = self._default
         if isinstance(terms, Closed):

@@ -6,6 +6,7 @@ whatever it is, leaves the builder and the runtime view as they were.
 """
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._core.ledger import Ledger
@@ -15,11 +16,12 @@ from ..config.dynamic import Configuration
 from ..config.static import StaticConfiguration
 from ..plugins.load import Plugins
 from ..shared import Seat
+from .certificates import Pair
 from .changes import Counts, changes_of, counts_of, difference
 from .draft import Draft, Failure, State
 from .estate import Estate
 from .routers import places_of
-from .runtime import ROUTERS, TCP_ROUTERS, Runtime
+from .runtime import CERTIFICATES, ROUTERS, STORES, TCP_ROUTERS, Runtime
 from .work import Work
 
 
@@ -57,6 +59,15 @@ class Builder:
     def runtime(self) -> Runtime:
         """What became of each object."""
         return self._state.runtime
+
+    def pairs(self) -> Iterator[tuple[str, str, Pair]]:
+        """Yield the certificates that serve, with the kind and the name of the object that declares each."""
+        built = self._state.built
+        for name, pair in built[CERTIFICATES].items():
+            yield CERTIFICATES, name, pair
+        for name, store in built[STORES].items():
+            if store.default is not None:
+                yield STORES, name, store.default
 
     def build(self, generation: int, news: Configuration | Delta) -> Work[Generation]:
         """Build a generation out of a merged configuration, or of what differs from the one that serves.

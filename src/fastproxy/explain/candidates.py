@@ -41,6 +41,8 @@ class Candidate(NamedTuple):
     disabled: str
     """Why it is disabled, or ''."""
 
+    warnings: tuple[str, ...]
+
     order: int
     """Place of its provider in providers.precedence."""
 
@@ -68,6 +70,7 @@ class Candidate(NamedTuple):
             "rule": self.router.rule,
             "priority": self.priority,
             "is_computed": not self.router.priority,
+            "warnings": self.warnings,
         }
 
 
@@ -82,11 +85,17 @@ class Field(NamedTuple):
         """Who takes it, if the order is all that counts."""
         return next((each for each in self.candidates if each.matches and not each.disabled), None)
 
-    def others(self, winner: Candidate | None) -> dict[str, Any]:
-        """Return what is told of all but the one who takes it, as fields of `Routed`."""
+    def named(self, name: str) -> Candidate | None:
+        return next((each for each in self.candidates if each.name == name), None)
+
+    def others(self, winner: Candidate | None, first: str = "") -> dict[str, Any]:
+        """Return what is told of all but the one who takes it, as fields of `Routed`.
+
+        first: who goes before all of them, if there is no winner among them.
+        """
         matching = [each for each in self.candidates if each.matches and each is not winner]
         others = {
-            "beaten": [each.told(_beaten(each, winner)) for each in matching if not each.disabled and winner],
+            "beaten": [each.told(_beaten(each, winner, first)) for each in matching if not each.disabled],
             "disabled": [each.told(*_disabled(each, winner)) for each in matching if each.disabled],
             "near": [each.told(*each.hindrances, *each.outcome.misses) for each in _nearest(self.candidates)],
             "unreadable": self.unreadable,
@@ -122,7 +131,9 @@ def field_of(
             continue
         why = (*_elsewhere(router, entry_point), *hindrances(router))
         order = places.get(provider_of(name), len(places))
-        found.candidates.append(Candidate(name, router, outcome, why, failures.get(name, ""), order))
+        warnings = runtime.warnings[kind].get(name, ())
+        made = Candidate(name, router, outcome, why, failures.get(name, ""), warnings, order)
+        found.candidates.append(made)
     found.candidates.sort(key=lambda each: each.rank)
     return found
 
@@ -132,8 +143,10 @@ def _elsewhere(router: AnyRouter, entry_point: str) -> Iterator[str]:
         yield f"it is on {', '.join(router.entry_points)}, not on {entry_point}"
 
 
-def _beaten(later: Candidate, first: Candidate) -> str:
+def _beaten(later: Candidate, first: Candidate | None, other: str) -> str:
     """Say why a router that matches too comes later."""
+    if first is None:
+        return f"{other} goes before it"
     mine, winning = later.priority, first.priority
     if mine != winning:
         return f"its priority {mine} is below {winning}"
@@ -151,7 +164,11 @@ def _disabled(candidate: Candidate, winner: Candidate | None) -> Iterator[str]:
 
 def _nearest(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return the routers that come closest to matching, the nearest first; of some nothing holds at all."""
-    lost = [each for each in candidates if not each.matches and not each.disabled and each.outcome.held]
+    lost = [
+        each
+        for each in candidates
+        if not each.matches and not each.disabled and each.outcome.held and len(each.hindrances) < 2
+    ]
     here = {(each.router.rule, each.router.service) for each in candidates if not each.hindrances}
     # A copy of a router that is told already, for another entry point, is no news.
     news = [

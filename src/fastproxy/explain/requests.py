@@ -15,7 +15,8 @@ from ..config.dynamic import HttpRouter
 from ..config.internal import PROVIDER as INTERNAL
 from ..config.static import StaticConfiguration
 from ..rules.evaluate import Asked
-from .candidates import MOST, Candidate, field_of
+from .candidates import Candidate, field_of
+from .connections import Look, look_of
 from .effects import changes, effects_of, untried
 from .questions import Question, Wanted, points_of_request, wanted_of
 from .told import Explanation, Passed, RequestTold, ServerTold, ServiceTold, Way
@@ -25,14 +26,40 @@ def explain(question: Question, static: StaticConfiguration, runtime: Runtime) -
     """Say what would become of a request. Raises WrongQuestion."""
     wanted = wanted_of(question)
     points, chosen = points_of_request(question, wanted, static)
-    ways = tuple(_Search(question, wanted, static, runtime, point).way() for point in points)
+    look = (
+        look_of(wanted.contact, static, runtime) if wanted.is_tls or runtime.configured[TCP_ROUTERS] else None
+    )
+    ways = tuple(_way(question, wanted, static, runtime, point, look) for point in points)
     return Explanation(
         method=question.method, url=question.url, client=question.client, chosen=chosen, ways=ways
     )
 
 
+def _way(
+    question: Question,
+    wanted: Wanted,
+    static: StaticConfiguration,
+    runtime: Runtime,
+    point: str,
+    look: Look | None,
+) -> Way:
+    """Return the way of a request through one entry point: first that of its connection."""
+    connection, terms = look(point) if look is not None else (None, "")
+    search = _Search(question, wanted, static, runtime, point, terms)
+    if connection is None:
+        return search.way()
+    if connection.router:
+        reason = f"the TCP router {connection.router} takes the connection, and no request is read"
+        return Way(entry_point=point, reason=connection.closed or reason, connection=connection)
+    if wanted.is_tls and connection.row == "3":
+        return structs.replace(search.way(), status=400, reason=connection.closed, connection=connection)
+    if connection.closed:
+        return Way(entry_point=point, reason=connection.closed, connection=connection)
+    return structs.replace(search.way(), connection=connection if wanted.is_tls else None)
+
+
 class _Search:
-    """The way of one request through one entry point."""
+    """The way of one request through one entry point, when HTTP has its connection."""
 
     def __init__(
         self,
@@ -41,7 +68,10 @@ class _Search:
         static: StaticConfiguration,
         runtime: Runtime,
         entry_point: str,
+        terms: str,
     ) -> None:
+        """terms: the TLS options of the connection; '' without TLS."""
+        self._terms = terms
         self._question = question
         self._wanted = wanted
         self._static = static
@@ -63,19 +93,7 @@ class _Search:
         field = field_of(ROUTERS, asked, self._static, self._runtime, self._entry_point, self._hindrances)
         winner = field.winner
         way = self._taken(winner, trial) if winner is not None else self._lost()
-        return structs.replace(way, **field.others(winner), asked_before=self._streams())
-
-    def _streams(self) -> tuple[str, ...]:
-        """Return the TCP routers that are asked before any request is read."""
-        disabled = self._runtime.failures[TCP_ROUTERS]
-        routers = self._runtime.configured[TCP_ROUTERS].items()
-        return tuple(
-            name
-            for name, router in routers
-            if name not in disabled
-            and getattr(router, "tls", None) is None
-            and self._entry_point in getattr(router, "entry_points", ())
-        )[:MOST]
+        return structs.replace(way, **field.others(winner))
 
     def _hindrances(self, router: HttpRouter) -> Iterator[str]:
         if router.tls is not None and not self._wanted.is_tls:
@@ -91,7 +109,10 @@ class _Search:
         middlewares: tuple[Passed, ...] = ()
         status, reason = 0, ""
         request, service = None, None
-        if escape := trial.denied_escape():
+        assert isinstance(winner.router, HttpRouter)
+        if misdirected := self._misdirected(winner.router):
+            status, reason = 421, misdirected
+        elif escape := trial.denied_escape():
             status, reason = 400, f"the path holds {escape}, which the entry point lets no router see"
         else:
             middlewares = tuple(self._passed(winner.router.middlewares, trial))
@@ -111,6 +132,16 @@ class _Search:
             middlewares=middlewares,
             request=request,
             service=service,
+        )
+
+    def _misdirected(self, router: HttpRouter) -> str:
+        """Say why a router does not take requests of this connection; '' if it does."""
+        if router.tls is None or router.tls.options == self._terms:
+            return ""
+        asked = self._wanted.contact.name or "no name"
+        return (
+            f"the router has the TLS options {router.tls.options}, and the connection, "
+            f"which asked for {asked}, has {self._terms or 'none'}"
         )
 
     def _passed(self, names: Iterable[str], trial: Trial) -> Iterator[Passed]:

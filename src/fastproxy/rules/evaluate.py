@@ -47,11 +47,11 @@ class Request(Protocol):
 
 
 class Asked(NamedTuple):
-    """What rules look at in a request."""
+    """What rules look at in a request, or in a connection."""
 
     method: bytes = b"GET"
     host: bytes = b""
-    """Lower case, without port, brackets and a dot at the end."""
+    """Lower case, without port, brackets and a dot at the end. Of a connection: the name asked for by TLS."""
 
     path: bytes = b"/"
     """The routing path: every escape decoded but those of reserved characters."""
@@ -60,6 +60,9 @@ class Asked(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     client: str = ""
     """The address of the peer as text, or ''."""
+
+    protocols: tuple[bytes, ...] | None = None
+    """What a connection's client offers by ALPN; None: it is a request."""
 
     @classmethod
     def of(cls, request: Request) -> Asked:
@@ -122,13 +125,14 @@ def read(text: str, language: Language = HTTP) -> Rule:
         raise
 
 
-_FIRST_HOST = re.compile(r"\s*Host\(`([^`*]+)`\)\s*(?:&&|\Z)")
+_FIRST_HOST = re.compile(r"\s*Host(?:SNI)?\(`([^`*]+)`\)\s*(?:&&|\Z)")
 
 
 def is_elsewhere(text: str, host: bytes) -> bool:
     """Tell at once of many a rule, unread, that it is for another host, and not for one spelled alike.
 
-    What is said is true: a rule that opens with `Host(...) &&` and has no alternatives needs that host.
+    What is said is true: a rule that opens with `Host(...) &&` or `HostSNI(...) &&` and has no
+    alternatives needs that host.
     """
     first = _FIRST_HOST.match(text)
     if first is None or "||" in text:
@@ -260,6 +264,7 @@ _TESTS: dict[str, Callable[..., bool]] = {
         pattern.search(value) is not None for value in _values(asked, name)
     ),
     "client": _is_inside,
+    "alpn": lambda asked, name: name in (asked.protocols or ()),
 }
 
 _WEIGHTS = {"host": 3.0, "wildcard": 3.0, "host_regexp": 3.0, "path": 2.0, "prefix": 2.0, "path_regexp": 2.0}
@@ -307,13 +312,16 @@ def _seen(test: Test, asked: Asked) -> str:
     if kind == "never":
         return "any request"
     if kind in ("host", "wildcard", "host_regexp", "always"):
-        return shortened(asked.host) or "a request without a host"
+        nobody = "a request without a host" if asked.protocols is None else "a client that asks for no name"
+        return shortened(asked.host) or nobody
     if kind in ("path", "prefix", "path_regexp"):
         return shortened(asked.path)
     if kind == "method":
         return shortened(asked.method)
     if kind == "client":
         return asked.client or "a client without an address"
+    if kind == "alpn":
+        return ", ".join(map(shortened, asked.protocols or ())) or "a client that offers no protocol"
     is_header = kind.startswith("header")
     values = (_lines if is_header else _values)(asked, test[1])
     if not values:
