@@ -38,6 +38,7 @@ MODULES = (
     "proxyline",
     "hello",
     "openssl",
+    "session",
     "path",
     "location",
     "field",

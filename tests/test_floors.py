@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 CORE = """
 span phrase rewrite tally deadline watch llhttp siphash shared murmur openssl
 
-field journal ledger escape figures head hello netset proxyline index path location pool target
+field journal ledger escape figures head hello netset proxyline index path location pool target session
 
 message framing record
 

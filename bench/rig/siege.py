@@ -26,6 +26,7 @@ from typing import Any
 
 from fastproxy import Proxy
 from fastproxy._core.exchange import in_progress
+from fastproxy._core.session import living
 
 from .flights import NAMES, SSL_REQUEST, Flight, Flights, answer, datagrams, mutated
 
@@ -40,7 +41,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
 WORD = b"are you good?"
 GOOD_CLIENT = "127.0.0.2"
 RESET = struct.pack("ii", 1, 0)
-KEPT = ("Arrival", "Downstream", "Upstream", "Relay", "Splice", "Handshake", "Session")
+KEPT = ("Arrival", "Downstream", "Upstream", "Relay", "Splice", "Session")
 
 
 class Broken(Exception):
@@ -533,6 +534,7 @@ class Siege:
         }
         if not any(left.values()):
             gc.collect()
+            left["sessions of TLS"] = living()
             left["old generations"] = sum(each() is not None for each in self.generations)
             left.update(Counter(
                 name for each in gc.get_objects()

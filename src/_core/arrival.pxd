@@ -9,7 +9,7 @@ from .table cimport Route
 
 cdef enum Stage:
     A_LOOKING                  # waits for the first bytes
-    A_GOING                    # somebody takes it over; TLS may still shake hands
+    A_GOING                    # somebody takes it over
     A_LINGERING                # has been told that it is refused
     A_OVER
 

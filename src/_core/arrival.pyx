@@ -7,9 +7,7 @@ Source: "What happens to an accepted TCP connection" of Traefik v3; the rows are
 """
 
 import asyncio
-import contextvars
 import socket
-import ssl
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcmp
@@ -20,6 +18,7 @@ from .downstream cimport Downstream, EntryPoint
 from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_FLIGHT, MOST_HELLO, protocols_of, read_hello
 from .message cimport Request
 from .netset cimport Address, address_of_text, text_of_address
+from .openssl import is_ours
 from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
 from .relay cimport SSL_REQUEST, SSL_REQUEST_SIZE
 from .span cimport bytes_of, span_of, span_of_bytes
@@ -58,36 +57,10 @@ cdef enum:
 
 cdef double LINGER = 2.0       # seconds
 cdef double LOOK_AGAIN = 0.05  # seconds, where the kernel wakes us too early: it is short of memory
-cdef double NO_LIMIT = 60.0    # seconds for a handshake, where the entry point has no readTimeout
 
 # One connection at a time is looked at, and nothing of it is kept here.
 cdef unsigned char[MOST_FLIGHT] flight
 cdef unsigned char[MOST_HELLO] room
-
-arriving = contextvars.ContextVar("arriving")
-
-
-class Handshake(ssl.SSLObject):
-    """TLS with a client that lets it read why it is refused: uvloop would close before the alert is sent."""
-
-    @classmethod
-    def _create(cls, *arguments, **options):
-        made = super()._create(*arguments, **options)
-        made.arrival = arriving.get(None)
-        return made
-
-    def do_handshake(self):
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            if self.arrival is None:
-                raise
-            self.arrival.on_handshake_failed(error)
-            # What OpenSSL has to say goes out now, and the connection ends behind it.
-            raise ssl.SSLWantReadError() from None
-        self.arrival = None
 
 
 cdef class Handling:
@@ -102,12 +75,12 @@ cdef class ServeHTTP(Handling):
     """Its requests are served. context and terms: of TLS, and the name of its options; None without."""
 
     def __init__(self, context=None, str terms=None):
-        self.context = context
+        self.context = checked(context)
         self.terms = terms
 
     cdef Guest guest(self, Arrival arrival):
-        return arrival.entry.take(arrival.peer, &arrival.ends if arrival.has_line else NULL,
-                                  self.context is not None, self.terms)
+        return arrival.entry.take(arrival.fd, arrival.peer, &arrival.ends if arrival.has_line else NULL,
+                                  self.context, self.terms)
 
 
 cdef class PassOn(Handling):
@@ -115,14 +88,21 @@ cdef class PassOn(Handling):
 
     def __init__(self, Route route not None, context=None):
         self.route = route
-        self.context = context
+        self.context = checked(context)
 
     cdef Guest guest(self, Arrival arrival):
         cdef Downstream made = arrival.entry.take(
-            arrival.peer, &arrival.ends if arrival.has_line else NULL, self.context is not None, None)
+            arrival.fd, arrival.peer, &arrival.ends if arrival.has_line else NULL, self.context, None)
         made.route = self.route
         made.asks_tls = arrival.is_postgres and self.context is None
         return made
+
+
+cdef object checked(object context):
+    """A context with which a session of ours can be made, or None."""
+    if context is not None and not is_ours(context):
+        raise ValueError("callbacks of Python's ssl take every connection for one of its own")
+    return context
 
 
 cdef class Refusal(Handling):
@@ -408,22 +388,12 @@ cdef class Arrival(Guest):
             self.leave(None)
 
     async def go(self):
-        """Take over; ends when the other one has, or when TLS has failed."""
-        cdef double limit = self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT
-        loop = self.engine.loop
+        """Let the loop have the socket; ends when the other one is connected."""
         try:
-            if self.handling.context is None:
-                await loop.connect_accepted_socket(self.successor, self.sock)
-            else:
-                arriving.set(self)
-                await loop.connect_accepted_socket(
-                    self.successor, self.sock, ssl=self.handling.context,
-                    ssl_handshake_timeout=limit, ssl_shutdown_timeout=self.engine.patience)
+            await self.engine.loop.connect_accepted_socket(self.successor, self.sock)
         except asyncio.CancelledError:
             self.leave(None)
             raise
-        except OSError as error:
-            self.leave(f"TLS: {str(error) or type(error).__name__}")
         except Exception as error:
             self.report(error)
             self.leave(None)
@@ -441,21 +411,6 @@ cdef class Arrival(Guest):
         cdef Guest guest = self.handling.guest(self)
         guest.before = self
         return guest
-
-    def on_handshake_failed(self, error):
-        """TLS has refused the client. OpenSSL's alert goes out at the end of this turn, and ours behind it."""
-        if self.stage == A_GOING:
-            self.note(f"TLS: {getattr(error, 'reason', None) or error}")
-            self.engine.loop.call_soon(self.engine.loop.call_soon, self.end_refused)
-
-    def end_refused(self):
-        """Say that nothing more comes; the client closes, or is cut off a little later."""
-        if self.stage == A_GOING and self.sock is not None:
-            self.arm(LINGER, T_LINGER)
-            try:
-                self.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.abort()
 
     # ---------------------------------------------------------------- refusing
 

@@ -27,7 +27,7 @@ cdef class EntryPoint(Door):
     cdef Request caller                        # what rules of TCP routers see; used for one question at a time
 
     cdef bint expects_line(self, const Address* client) noexcept
-    cdef Downstream take(self, object peer, const Line* ends, bint is_secure, str terms)
+    cdef Downstream take(self, int fd, object peer, const Line* ends, object context, str terms)
 
 
 cdef class Downstream(Guest):
@@ -66,6 +66,7 @@ cdef class Downstream(Guest):
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_body(self, const char* at, Py_ssize_t size) noexcept
     cdef void take_place(self) noexcept
+    cdef void come_in(self) noexcept
     cdef void ask_for_chain(self) noexcept
     cdef bint take_route(self) noexcept
     cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept
@@ -79,6 +80,7 @@ cdef class Downstream(Guest):
     cdef bint has_unread(self) noexcept
     cdef void name_client(self) noexcept
     cdef void name_tls(self) noexcept
+    cdef void note_tls(self, object reason) noexcept
     cdef bint is_worth_parsing(self) noexcept
     cdef void pump_kept(self) noexcept
     cdef void throw_away(self, Py_ssize_t size) noexcept

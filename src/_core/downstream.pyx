@@ -7,9 +7,7 @@ read's worth, and then no more is read.
 from cpython.bytearray cimport (
     PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE, PyByteArray_Resize,
 )
-from _ssl import ENCODING_DER
 from socket import SO_LINGER, SOL_SOCKET
-from ssl import CERT_NONE
 from struct import pack
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -30,6 +28,7 @@ from .port cimport Connection, Engine
 from .proxyline cimport LINE_BAD, LINE_NONE, LINE_PARTIAL, read_line
 from .record cimport AccessLog
 from .relay cimport relay
+from .session cimport server_session
 from .snapshot cimport Snapshot, Switch
 from .span cimport Span, same_folded, span_of
 from .table cimport Route, Table
@@ -46,6 +45,7 @@ cdef enum Timeout:
     T_IDLE             # nothing is awaited
     T_EXCHANGE
     T_LINGER
+    T_SHAKE            # a handshake of TLS is awaited
 
 cdef enum:
     SLOP = 4096                # a head may pass its limit by so much, as Go's server lets it
@@ -55,6 +55,7 @@ cdef enum:
 cdef double LINGER = 2.0       # seconds
 cdef double COMING = 0.1       # seconds until bytes that the kernel holds have been read
 cdef bytes RESET = pack("ii", 1, 0)    # of SO_LINGER: closing drops what was not sent and says so
+cdef double NO_LIMIT = 60.0    # seconds for a handshake, where the entry point has no readTimeout
 cdef double NEVER = 1e300
 cdef const char* TOO_LARGE = b"the body is longer than core.limits.requestBody"
 ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
@@ -117,20 +118,23 @@ cdef class EntryPoint(Door):
         """Say whether a client may tell by the PROXY protocol for whom it speaks."""
         return self.trusts_all or (self.trusted is not None and self.trusted.has(client))
 
-    cdef Downstream take(self, object peer, const Line* ends, bint is_secure, str terms):
+    cdef Downstream take(self, int fd, object peer, const Line* ends, object context, str terms):
         """Make a connection that takes over from an arrival.
 
-        ends: what the PROXY protocol has told, which is read already; NULL: nobody has asked yet. terms: name of
-        the TLS options.
+        ends: what the PROXY protocol has told, which is read already; NULL: nobody has asked yet. context: of TLS,
+        which begins then; None: it does not. terms: name of its options.
         """
         cdef Downstream connection = Downstream.__new__(Downstream)
         connection.engine = self.engine
         connection.entry = self
+        connection.fd = fd
         connection.peer = peer
         if ends is not NULL:
             connection.knows_ends = True
             connection.ends = ends[0]
-        connection.is_secure = is_secure
+        if context is not None:
+            connection.session = server_session(context, self.engine.wire)
+            connection.is_secure = True
         connection.terms = terms
         return connection
 
@@ -140,36 +144,40 @@ cdef class Downstream(Guest):
 
     # ---------------------------------------------------------------- coming and going
 
+    cdef void on_shaking(self) noexcept:
+        self.come_in()
+        self.arm(self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT, T_SHAKE)
+        if self.entry.is_draining:
+            self.end_soon()
+
     cdef void on_made(self) noexcept:
+        if not self.is_secure:
+            self.come_in()
+            self.awaits_line = not self.knows_ends and self.entry.expects_line(&self.client)
+        else:
+            if self.entry.access_log is not None:
+                self.name_tls()
+            if self.session.asks_certificate():
+                self.ask_for_chain()
+        if not self.is_held:
+            self.take_place()
+        if self.entry.is_draining:
+            self.end_soon()
+
+    cdef void come_in(self) noexcept:
+        """Be there: from now on the door knows it."""
         self.read_due = NEVER
         self.write_due = NEVER
         self.client = no_address()
         self.client_text = b""
         self.made_at = now()
         self.name_client()
-        if self.is_secure and self.entry.access_log is not None:
-            self.name_tls()
         self.entry.add(self)
-        if self.is_secure:
-            self.ask_for_chain()
-        self.awaits_line = not self.is_secure and not self.knows_ends and self.entry.expects_line(&self.client)
-        if not self.is_held:
-            self.take_place()
-        if self.entry.is_draining:
-            self.end_soon()
 
     cdef void ask_for_chain(self) noexcept:
-        """Find the certificates that the client has shown, where it was asked for one."""
+        """Find the certificates that the client has shown."""
         try:
-            tls = self.transport.get_extra_info("ssl_object")
-            if tls.context.verify_mode == CERT_NONE:
-                return
-            chain = tls._sslobj.get_unverified_chain()
-            if chain:
-                self.chain = tuple([each.public_bytes(ENCODING_DER) for each in chain])
-            else:              # of a resumed session only the client's own is known
-                own = tls.getpeercert(True)
-                self.chain = (own,) if own else None
+            self.chain = self.session.chain or None
         except Exception as error:
             self.report(error)
 
@@ -256,6 +264,9 @@ cdef class Downstream(Guest):
                 return R_SILENT
             since[0] = self.made_at
             return R_BUSY if self.requests else R_SILENT
+        if self.timer.what == T_SHAKE:
+            since[0] = self.made_at
+            return R_SILENT
         if self.timer.what == T_IDLE and self.timer.due < NEVER:
             since[0] = self.timer.due - self.entry.idle_timeout
             return R_IDLE
@@ -307,14 +318,34 @@ cdef class Downstream(Guest):
     cdef void name_tls(self) noexcept:
         """Find what the access log tells of TLS, once for all requests."""
         try:
-            self.tls = self.entry.access_log.tls_facts(self.transport)
+            self.tls = self.entry.access_log.tls_facts(self.session)
         except Exception as error:
             self.report(error)
+
+    cdef void note_tls(self, object reason) noexcept:
+        try:
+            self.engine.log.debug("%s on entry point %s: TLS: %s", self.client_text.decode() or "somebody",
+                                  self.entry.name, reason)
+        except Exception:
+            pass       # a log that fails must not take the connection with it
 
     cdef void on_eof(self) noexcept:
         if self.exchange is not None:
             self.client_is_gone()
         self.close()
+
+    cdef void on_broken(self, object error) noexcept:
+        self.note_tls(error)
+        if self.tunnel is not None:
+            self.close()
+            return
+        if self.exchange is not None:
+            self.client_is_gone()
+        self.linger()          # the client can read OpenSSL's alert
+
+    cdef void on_undecrypted(self, Py_ssize_t size) noexcept:
+        if self.is_lingering:
+            self.throw_away(size)
 
     cdef void on_lost(self, object error) noexcept:
         if self.exchange is not None:
@@ -339,7 +370,7 @@ cdef class Downstream(Guest):
     cdef void on_deadline(self, int what) noexcept:
         cdef double time
         if self.is_closing:
-            self.on_close_late(what)
+            self.abort()
         elif what == T_EXCHANGE and self.exchange is not None:
             time = now()
             if self.write_due <= time:
@@ -355,6 +386,9 @@ cdef class Downstream(Guest):
         elif what == T_HEAD and self.kept is not None and self.exchange is None and not self.awaits_line:
             self.refuse_late()
         elif what == T_LINGER:
+            self.abort()
+        elif what == T_SHAKE:
+            self.note_tls("the handshake did not end in time")
             self.abort()
         elif self.has_unread():
             self.arm(COMING, what)
@@ -766,9 +800,6 @@ cdef class Downstream(Guest):
         self.is_lingering = True
         self.thrown_away = 0
         self.send_eof()
-        if self.is_secure:
-            self.close()
-            return
         self.arm(self.engine.patience if self.is_full else LINGER, T_LINGER)
         if self.is_paused:
             self.resume()

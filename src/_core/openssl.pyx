@@ -1,7 +1,11 @@
-"""What Python's ssl cannot say to OpenSSL: ticket keys, groups, certificates that are asked for and not verified.
+"""OpenSSL past Python's ssl: what that cannot say to it, and what it would say with too many words.
 
 The functions are looked up in the OpenSSL that `_ssl` itself uses, whichever that is, when they are first needed.
-Where they cannot be found, or an SSLContext does not look as expected, `is_reachable` is False and nothing is done.
+Where one of them cannot be found, or an SSLContext does not look as expected, `is_reachable` is False, and whoever
+wants TLS is told so when it is configured.
+
+Contexts remain Python's: it holds certificates and options. Python's callbacks for server names, keys and messages
+take every connection for one of its own; `is_ours` says whether a context is free of them.
 """
 
 import _ssl
@@ -30,33 +34,52 @@ cdef struct PySSLContext:
     PyObject head              # as in every object; behind it, in Python 3.11 to 3.14, the one field that counts
     void* context
 
-ctypedef long (*Control)(void* context, int what, long number, void* data) noexcept
-ctypedef unsigned long (*GetOptions)(void* context) noexcept
-ctypedef int (*Verify)(void* store, void* argument) noexcept
-ctypedef void (*SetVerify)(void* context, Verify verify, void* argument) noexcept
+# The fields of OpenSSL, in their order.
+NAMES = (
+    "SSL_CTX_ctrl", "SSL_CTX_get_options", "SSL_CTX_set_cert_verify_callback", "SSL_new", "SSL_free",
+    "SSL_set_bio", "SSL_set_accept_state", "SSL_set_connect_state", "SSL_do_handshake", "SSL_read", "SSL_write",
+    "SSL_shutdown", "SSL_get_error", "SSL_ctrl", "SSL_get0_param", "SSL_get_version",
+    "SSL_get_current_cipher", "SSL_CIPHER_get_name", "SSL_session_reused", "SSL_get_verify_mode",
+    "SSL_get_verify_result", "SSL_get1_peer_certificate", "SSL_get_peer_cert_chain",
+    "X509_VERIFY_PARAM_set1_host", "X509_VERIFY_PARAM_set1_ip_asc", "X509_VERIFY_PARAM_set_hostflags",
+    "X509_verify_cert_error_string", "i2d_X509", "X509_free", "OPENSSL_sk_num", "OPENSSL_sk_value",
+    "ERR_clear_error", "ERR_peek_error", "ERR_peek_last_error", "ERR_reason_error_string", "BIO_meth_new",
+    "BIO_meth_set_write", "BIO_meth_set_read", "BIO_meth_set_ctrl", "BIO_meth_set_create",
+    "BIO_meth_set_destroy", "BIO_new", "BIO_set_data", "BIO_get_data", "BIO_set_init", "BIO_set_flags",
+    "BIO_clear_flags",
+)
+BEFORE_3 = {"SSL_get1_peer_certificate": "SSL_get_peer_certificate"}
 
-cdef Control control = NULL
-cdef GetOptions get_options = NULL
-cdef SetVerify set_verify = NULL
+cdef OpenSSL functions
+cdef bint is_there = False
 cdef bint was_looked_for = False
 
 
 cdef void look_for() except *:
     """Find the functions, and see that a context is what we take it for."""
-    global control, get_options, set_verify, was_looked_for
-    cdef bytes path
+    global is_there, was_looked_for
+    cdef void** slots = <void**>&functions
     cdef void* library
+    cdef bytes path
+    cdef int at
     was_looked_for = True
     place = getattr(_ssl, "__file__", None)     # None: it is part of the interpreter
     path = place.encode() if place else b""
     library = dlopen(PyBytes_AS_STRING(path) if path else NULL, RTLD_LAZY)
-    if library is NULL:
+    if library is NULL or sizeof(OpenSSL) != len(NAMES) * sizeof(void*):
         return
-    get_options = <GetOptions>dlsym(library, b"SSL_CTX_get_options")
-    set_verify = <SetVerify>dlsym(library, b"SSL_CTX_set_cert_verify_callback")
-    control = <Control>dlsym(library, b"SSL_CTX_ctrl")
-    if control is NULL or get_options is NULL or set_verify is NULL or not is_as_expected():
-        control = NULL
+    for at in range(<int>len(NAMES)):
+        slots[at] = named(library, NAMES[at])
+        if slots[at] is NULL and NAMES[at] in BEFORE_3:
+            slots[at] = named(library, BEFORE_3[NAMES[at]])
+        if slots[at] is NULL:
+            return
+    is_there = is_as_expected()
+
+
+cdef void* named(void* library, str name) except? NULL:
+    cdef bytes text = name.encode()
+    return dlsym(library, PyBytes_AS_STRING(text))
 
 
 cdef bint is_as_expected() except -1:
@@ -64,28 +87,34 @@ cdef bint is_as_expected() except -1:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for option in (0, ssl.OP_NO_TICKET):
         context.options |= option
-        if <unsigned long>context.options != get_options(inner(context)):
+        if <unsigned long>context.options != functions.SSL_CTX_get_options((<PySSLContext*>context).context):
             return False
     return True
-
-
-cdef inline void* inner(object context):
-    return (<PySSLContext*>context).context
 
 
 def is_reachable():
     """Say whether the functions of this module can do anything."""
     if not was_looked_for:
         look_for()
-    return control is not NULL
+    return is_there
 
 
-cdef void* reached(object context) except NULL:
-    if not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"an SSLContext is needed, not {type(context).__name__}")
+cdef const OpenSSL* reached() except NULL:
     if not is_reachable():
         raise NotImplementedError("the OpenSSL of this Python cannot be reached past its ssl module")
-    return inner(context)
+    return &functions
+
+
+cdef void* inside(object context) except NULL:
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"an SSLContext is needed, not {type(context).__name__}")
+    reached()
+    return (<PySSLContext*>context).context
+
+
+def is_ours(context):
+    """Say whether a context calls nothing of Python that takes a connection for one of Python's own."""
+    return context.sni_callback is None and not context.keylog_filename and context._msg_callback is None
 
 
 def set_ticket_keys(context, bytes keys not None):
@@ -93,32 +122,32 @@ def set_ticket_keys(context, bytes keys not None):
 
     keys: as many bytes as OpenSSL wants, see `ticket_key_size`. Raises ValueError for others.
     """
-    if control(reached(context), SET_TICKET_KEYS, len(keys), PyBytes_AS_STRING(keys)) != 1:
+    if functions.SSL_CTX_ctrl(inside(context), SET_TICKET_KEYS, len(keys), PyBytes_AS_STRING(keys)) != 1:
         raise ValueError(f"OpenSSL takes no ticket keys of {len(keys)} bytes")
 
 
 def ticket_key_size(context):
     """How many bytes `set_ticket_keys` takes."""
-    return control(reached(context), GET_TICKET_KEYS, 0, NULL)
+    return functions.SSL_CTX_ctrl(inside(context), GET_TICKET_KEYS, 0, NULL)
 
 
 def set_groups(context, str groups not None):
     """Offer these groups, `X25519:P-256`, in this order. Raises ValueError if OpenSSL has not all of them."""
     cdef bytes text = groups.encode()
-    if control(reached(context), SET_GROUPS_LIST, 0, PyBytes_AS_STRING(text)) != 1:
+    if functions.SSL_CTX_ctrl(inside(context), SET_GROUPS_LIST, 0, PyBytes_AS_STRING(text)) != 1:
         raise ValueError(f"{ssl.OPENSSL_VERSION} has not all of {groups}")
 
 
 def keep_no_sessions(context):
     """Remember no session here: one is taken up again by its ticket only."""
-    control(reached(context), SET_SESSION_CACHE_MODE, SESSION_CACHE_OFF, NULL)
+    functions.SSL_CTX_ctrl(inside(context), SET_SESSION_CACHE_MODE, SESSION_CACHE_OFF, NULL)
 
 
 def take_any_certificate(context):
     """Let a peer show whatever certificate it likes; whether it must show one is `verify_mode`."""
-    cdef void* there = reached(context)
-    set_verify(there, pleased, NULL)
+    cdef void* there = inside(context)
+    functions.SSL_CTX_set_cert_verify_callback(there, pleased, NULL)
 
 
-cdef int pleased(void* store, void* argument) noexcept nogil:
+cdef int pleased(void* store, void* argument) noexcept:
     return 1

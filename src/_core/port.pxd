@@ -7,6 +7,7 @@ from .head cimport Head
 from .message cimport Request, Response
 from .murmur cimport Murmur
 from .pool cimport Idle, Pool
+from .session cimport Session, Wire
 from .target cimport Target
 
 
@@ -24,6 +25,7 @@ cdef class Engine:
     cdef readonly object log           # logging.Logger
     cdef bytearray inbox               # every connection reads into it; empty again when its callback returns
     cdef char* inbox_at
+    cdef Wire wire                     # every session of TLS decrypts and encrypts by way of it; likewise empty
     cdef char* out                     # owned; what `writer` is about to send
     cdef Py_ssize_t out_size
     cdef Connection writer             # whose bytes are in `out`; None when it is empty
@@ -63,13 +65,14 @@ cdef class Peer(Idle):
 
 
 cdef class Connection(Peer):
-    # One transport, and the bytes on their way to it. Subclasses say what the bytes mean.
+    # One transport, and the bytes on their way to it. Subclasses say what the bytes mean. Of TLS they see the
+    # plaintext, and its beginning and end.
     cdef readonly Engine engine
     cdef readonly object transport     # None before connection_made and after connection_lost
-    cdef int fd                        # of a plain socket; NO_FD: only the transport may write; ASK_FD: ask it
-    cdef bint is_secure                # TLS: no descriptor to write to, no half-close
+    cdef int fd                        # NO_FD: only the transport may write; ASK_FD: ask it
+    cdef Session session               # TLS with the peer, until the connection is lost; None: none
+    cdef bint is_secure                # there is, or was, one
     cdef bint is_brief                 # closed behind what is written next: not worth asking for the descriptor
-    cdef bint is_queueing              # the transport is being written to
     cdef bint is_full                  # the kernel takes no more: bytes wait in the transport
     cdef bint is_paused                # we do not read
     cdef bint is_closing               # close() or abort() was called, or the connection is lost
@@ -85,12 +88,15 @@ cdef class Connection(Peer):
     cdef void commit(self, Py_ssize_t size) noexcept
     cdef void put(self, const char* at, Py_ssize_t size) noexcept
     cdef void send(self, const char* at, Py_ssize_t size) noexcept
+    cdef void give(self, const char* at, Py_ssize_t size) noexcept
+    cdef void encrypt(self, const char* at, Py_ssize_t size) noexcept
+    cdef void push(self) noexcept
+    cdef void end_session(self) noexcept
     cdef void send_both(self, const char* first, Py_ssize_t first_size, const char* second,
                         Py_ssize_t second_size) noexcept
     cdef void queue(self, const char* at, Py_ssize_t size) noexcept
     cdef void send_eof(self) noexcept
     cdef void close(self) noexcept
-    cdef void on_close_late(self, int looks) noexcept
     cdef void abort(self) noexcept
     cdef void arm(self, double seconds, int what) noexcept
     cdef void report(self, object error) noexcept
@@ -100,10 +106,20 @@ cdef class Connection(Peer):
     cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
                          Py_ssize_t second_size) noexcept
 
+    # Reading: TLS is taken off.
+    cdef void shake(self) noexcept
+    cdef void decrypt(self, const char* at, Py_ssize_t size) noexcept
+    cdef void hand_on(self, const char* at, Py_ssize_t size) noexcept
+    cdef void end_of_reading(self) noexcept
+
     # What happened. None of these may raise.
+    cdef void on_shaking(self) noexcept
     cdef void on_made(self) noexcept
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept
     cdef void on_eof(self) noexcept
+    cdef void on_cut_short(self) noexcept
+    cdef void on_broken(self, object error) noexcept
+    cdef void on_undecrypted(self, Py_ssize_t size) noexcept
     cdef void on_lost(self, object error) noexcept
     cdef void on_full(self) noexcept
     cdef void on_writable(self) noexcept

@@ -2,6 +2,7 @@
 
 import weakref
 from email.utils import formatdate
+from ssl import SSLError
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -11,6 +12,7 @@ from libc.string cimport memcpy, memset
 from .deadline cimport Wheel, detach, now
 from .murmur cimport Murmur
 from .pool cimport Pool
+from .session cimport RECORD, S_BROKEN, S_DONE, S_ENDED, S_FULL, Session, Wire
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_NOSIGNAL
@@ -23,18 +25,14 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
 
-cdef extern from "sys/ioctl.h" nogil:
-    unsigned long TIOCOUTQ
-    int ioctl(int fd, unsigned long request, int* out)
-
 cdef extern from "time.h" nogil:
     long time(long* out)
 
 cdef enum:
     COPY_SIZE = 8192       # up to here a run of body bytes is copied behind the head; beyond, it is sent from its place
+    MOST_UNHEARD = 16384   # bytes that TLS itself says to a peer which takes nothing
 
 cdef double PATIENCE = 60.0
-cdef double FAREWELL = 2.0     # seconds after which a peer of TLS that has received everything is not waited for
 
 cdef object engines = weakref.WeakValueDictionary()    # by loop; connections and entry points hold them
 
@@ -51,6 +49,7 @@ cdef class Engine:
         self.wheel = Wheel(loop)
         self.inbox = bytearray(READ_SIZE)
         self.inbox_at = self.inbox
+        self.wire = Wire(READ_SIZE)
         self.out = <char*>malloc(OUT_SIZE)
         if self.out is NULL:
             raise MemoryError()
@@ -149,6 +148,9 @@ cdef class Connection(Peer):
     Writing gathers bytes in the engine until flush(), then gives them to the kernel at once; only what the
     kernel does not take is copied and left to the transport. While something waits there `is_full` holds and
     whoever feeds the connection pauses, so that it holds no more than one read's worth.
+
+    With a session the transport carries its records. It shakes hands before on_made; what one read brought is
+    decrypted whole and handed on at once, so that nothing waits in it but the part of a record.
     """
 
     def __cinit__(self):
@@ -189,7 +191,7 @@ cdef class Connection(Peer):
         cdef Engine engine = self.engine
         cdef Py_ssize_t gathered
         cdef char* room
-        if size <= COPY_SIZE:
+        if size <= (RECORD if self.is_secure else COPY_SIZE):
             room = self.reserve(size)
             memcpy(room, at, size)
             engine.out_size += size
@@ -227,6 +229,39 @@ cdef class Connection(Peer):
         return self.fd >= 0 and not self.is_full
 
     cdef void send(self, const char* at, Py_ssize_t size) noexcept:
+        if self.session is None:
+            self.give(at, size)
+        else:
+            self.encrypt(at, size)
+            self.push()
+
+    cdef void encrypt(self, const char* at, Py_ssize_t size) noexcept:
+        """Make records of bytes and lay them into the wire; it is sent when it is full, and by push()."""
+        cdef Session session = self.session
+        cdef Py_ssize_t used
+        while size > 0 and not (self.is_closing or session.is_broken or session.has_ended):
+            used = session.write(at, size)
+            if used > 0:
+                at += used
+                size -= used
+            elif used == S_FULL:
+                self.push()
+            else:
+                # Nothing that the peer did: it has no say in what is sent.
+                self.report(RuntimeError(f"TLS cannot encrypt: {session.fault}"))
+                self.engine.wire.out_size = 0
+                self.abort()
+
+    cdef void push(self) noexcept:
+        """Send what lies in the wire."""
+        cdef Wire wire = self.engine.wire
+        cdef Py_ssize_t size = wire.out_size
+        wire.out_size = 0
+        if size and not self.sent_eof:
+            self.give(wire.out, size)
+
+    cdef void give(self, const char* at, Py_ssize_t size) noexcept:
+        """Give bytes to the kernel as they are."""
         cdef ssize_t sent
         if self.is_closing:
             return
@@ -247,6 +282,11 @@ cdef class Connection(Peer):
         cdef ssize_t sent
         if first_size == 0:
             self.send(second, second_size)
+            return
+        if self.session is not None:
+            self.encrypt(first, first_size)
+            self.encrypt(second, second_size)
+            self.push()
             return
         if self.is_closing:
             return
@@ -289,23 +329,29 @@ cdef class Connection(Peer):
             return
         try:
             if not self.limited and self.fd != ASK_FD:
-                # Whatever waits at all makes the transport call pause_writing. That of TLS calls it at `high`,
-                # so also while nothing waits if that is 0, and then resume_writing at its next occasion.
+                # Whatever waits at all makes the transport call pause_writing.
                 # A brief connection writes by its transport only: there the usual 64 KiB will do.
-                self.transport.set_write_buffer_limits(high=1 if self.is_secure else 0, low=0)
+                self.transport.set_write_buffer_limits(high=0, low=0)
                 self.limited = True
-            self.is_queueing = True
             self.transport.write(PyBytes_FromStringAndSize(at, size))
         except Exception as error:
             self.report(error)
             self.abort()
-        self.is_queueing = False
+
+    cdef void end_session(self) noexcept:
+        """Tell a peer of TLS that nothing more comes (close_notify)."""
+        while self.session is not None and not self.is_closing:
+            if self.session.end() == S_DONE:
+                self.push()
+                return
+            self.push()
 
     cdef void send_eof(self) noexcept:
         """Say that nothing more comes, and go on reading."""
         self.flush()
         if self.sent_eof or self.is_closing or self.transport is None:
             return
+        self.end_session()
         self.sent_eof = True
         try:
             if self.transport.can_write_eof():
@@ -338,32 +384,17 @@ cdef class Connection(Peer):
         return self.is_full
 
     cdef void close(self) noexcept:
-        """Close when what waits is written. A peer that does not take it in time is cut off, see on_deadline."""
+        """Close when what waits is written. A peer that does not take it in time is cut off by its deadline."""
         self.flush()
+        self.end_session()
         self.is_closing = True
         if self.transport is not None:
-            if self.is_secure:
-                self.arm(FAREWELL, 1)      # TLS waits until the peer has said its farewell too
-            elif self.is_full:
+            if self.is_full:
                 self.arm(self.engine.patience, 0)
             try:
                 self.transport.close()
             except Exception as error:
                 self.report(error)
-
-    cdef void on_close_late(self, int looks) noexcept:
-        """Closing takes long: cut the peer off, unless it is of TLS and still receives. looks: how many so far."""
-        cdef int unsent = 0
-        cdef double waited = looks * FAREWELL
-        if self.is_secure and self.transport is not None and waited < self.engine.patience:
-            try:
-                ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, &unsent)
-            except Exception as error:
-                self.report(error)
-            if unsent > 0:
-                self.arm(min(FAREWELL, self.engine.patience - waited), looks + 1)
-                return
-        self.abort()
 
     cdef void abort(self) noexcept:
         """Close now; what waits is dropped."""
@@ -410,8 +441,15 @@ cdef class Connection(Peer):
 
     def connection_made(self, transport):
         self.transport = transport
-        self.fd = NO_FD if self.is_secure else ASK_FD
-        self.on_made()
+        if self.fd == NO_FD:
+            self.fd = ASK_FD
+        if self.session is None:
+            self.on_made()
+        else:
+            self.on_shaking()
+            if self.session.speaks_first:
+                self.engine.wire.size = 0
+                self.shake()
 
     def data_received(self, data):
         # Never called: uvloop asks every protocol for it, and making the AttributeError costs more than an accept.
@@ -421,19 +459,98 @@ cdef class Connection(Peer):
         return self.engine.inbox
 
     def buffer_updated(self, Py_ssize_t size):
-        if self.tunnel is not None:
-            self.tunnel.on_data(self, self.engine.inbox_at, size)
+        if self.session is None:
+            self.hand_on(self.engine.inbox_at, size)
         else:
-            self.on_data(self.engine.inbox_at, size)
+            self.decrypt(self.engine.inbox_at, size)
 
     def eof_received(self):
+        cdef Session session = self.session
+        if session is None or session.is_broken:
+            self.end_of_reading()
+        elif not session.is_done:
+            session.is_broken = True
+            self.on_broken(ConnectionResetError("the peer ended the connection within the TLS handshake"))
+        elif not session.is_ended:
+            # Whoever has no key can end the connection so: this is no end of what the peer had to say.
+            session.is_ended = True
+            self.got_eof = True
+            if self.tunnel is not None:
+                self.tunnel.on_eof(self)
+            else:
+                self.on_cut_short()
+        return True            # whoever handled the end closes
+
+    cdef void hand_on(self, const char* at, Py_ssize_t size) noexcept:
+        if self.tunnel is not None:
+            self.tunnel.on_data(self, at, size)
+        else:
+            self.on_data(at, size)
+
+    cdef void end_of_reading(self) noexcept:
         self.got_eof = True
         if self.tunnel is not None:
             self.tunnel.on_eof(self)
         else:
             self.on_eof()
-        # TLS has no half-close; a plain connection is closed by whoever handled the end.
-        return not self.is_secure
+
+    # -------- TLS
+
+    cdef void shake(self) noexcept:
+        """Go on with the handshake, as far as what lies in the wire leads."""
+        cdef Session session = self.session
+        cdef Py_ssize_t told = S_FULL
+        while told == S_FULL and not self.is_closing:
+            told = session.shake()
+            self.push()
+        if told == S_BROKEN:
+            self.on_broken(fault_of(session))
+
+    cdef void decrypt(self, const char* at, Py_ssize_t size) noexcept:
+        """Hand on what records say. All that one read brought is handed on at once."""
+        cdef Session session = self.session
+        cdef Wire wire = self.engine.wire
+        cdef Py_ssize_t got = 0, told
+        if session.is_ended or session.is_broken:
+            self.on_undecrypted(size)      # nothing counts behind the end (RFC 8446, 6.1)
+            return
+        wire.at = at
+        wire.size = size
+        if not session.is_done:
+            self.shake()
+            if not session.is_done:
+                return
+            at = wire.at                   # others may decrypt meanwhile
+            size = wire.size
+            self.on_made()
+            if size == 0 or self.is_closing:
+                return
+            wire.at = at
+            wire.size = size
+        while True:
+            told = session.read(wire.clear + got, wire.clear_size - got)
+            if told > 0:
+                got += told
+                if wire.size == 0:
+                    break
+            elif told != S_FULL:
+                break
+            else:
+                self.push()
+        if wire.out_size and self.is_full:
+            session.unheard += wire.out_size
+        self.push()
+        if got and not self.is_closing:
+            self.hand_on(wire.clear, got)
+        if self.is_closing:
+            return
+        if told == S_ENDED:
+            self.end_of_reading()
+        elif told == S_BROKEN:
+            self.on_broken(fault_of(session))
+        elif session.unheard > MOST_UNHEARD:
+            session.is_broken = True
+            self.on_broken(ConnectionResetError("the peer makes TLS answer and takes no answers"))
 
     def pause_writing(self):
         self.is_full = True
@@ -444,19 +561,6 @@ cdef class Connection(Peer):
 
     def resume_writing(self):
         self.is_full = False
-        if self.is_queueing:
-            # TLS says so within the write that it is about; whoever writes is not prepared to be called.
-            try:
-                self.engine.loop.call_soon(self.on_room)
-            except Exception as error:
-                self.report(error)
-            return
-        self.on_room()
-
-    def on_room(self):
-        """It takes more again."""
-        if self.is_full or self.transport is None:
-            return
         if self.tunnel is not None:
             self.tunnel.on_writable(self)
         else:
@@ -476,17 +580,32 @@ cdef class Connection(Peer):
         if tunnel is not None:
             tunnel.on_lost(self)
         self.on_lost(error)
+        self.session = None
 
     # -------- what happened; a subclass says what it means
 
+    cdef void on_shaking(self) noexcept:
+        """It is connected, and TLS begins."""
+
     cdef void on_made(self) noexcept:
-        pass
+        """It is connected, and TLS agreed on."""
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
         pass
 
     cdef void on_eof(self) noexcept:
         pass
+
+    cdef void on_cut_short(self) noexcept:
+        """The connection ended and TLS did not."""
+        self.on_eof()
+
+    cdef void on_broken(self, object error) noexcept:
+        """TLS is over, in its handshake or later; what was to be said of it has been sent."""
+        self.close()
+
+    cdef void on_undecrypted(self, Py_ssize_t size) noexcept:
+        """Something came behind the end of TLS."""
 
     cdef void on_lost(self, object error) noexcept:
         pass
@@ -496,6 +615,11 @@ cdef class Connection(Peer):
 
     cdef void on_writable(self) noexcept:
         pass
+
+
+cdef object fault_of(Session session):
+    """Why TLS is broken, as an exception."""
+    return SSLError(1, session.fault)
 
 
 cdef class Tunnel:

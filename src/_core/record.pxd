@@ -113,7 +113,7 @@ cdef class AccessLog:
     cdef char* scratch         # owned
     cdef Py_ssize_t scratch_size
 
-    cdef tuple tls_facts(self, object transport)
+    cdef tuple tls_facts(self, object session)
     cdef void write(self, Facts* facts, Head asked) noexcept
     cdef Receipt hold(self, Facts* facts, Head asked)
     cdef Span fields_of(self, Head head, const char* prefix, Py_ssize_t prefix_size, Span forwarded) noexcept

@@ -129,7 +129,7 @@ cdef class AccessLog:
     ends with. fields: what is done with header fields, by lower-case name, and `default` with all others: a name of
     MODES. statuses: pairs of the lowest and highest that are kept; retried, and least (nanoseconds): requests that
     were are kept too; none of these: every one is. cuts_query: paths are told without it. counter: eight aligned
-    bytes in which requests are counted, by whoever shares them. tls_of: called with the ssl.SSLObject of a connection,
+    bytes in which requests are counted, by whoever shares them. tls_of: called with the Session of a connection,
     returns version, cipher and subject of the client's certificate, as bytes.
     Source: `accessLog` of Traefik's static configuration.
     """
@@ -206,10 +206,9 @@ cdef class AccessLog:
             self.name_count += 1
         self.default_mode = MODES[default]
 
-    cdef tuple tls_facts(self, object transport):
+    cdef tuple tls_facts(self, object session):
         """What is told of a connection that has just shaken hands; None: nothing. May raise."""
-        session = None if self.tls_of is None else transport.get_extra_info("ssl_object")
-        return None if session is None else self.tls_of(session)
+        return None if self.tls_of is None else self.tls_of(session)
 
     # ---------------------------------------------------------------- writing
 

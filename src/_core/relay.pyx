@@ -4,7 +4,7 @@ The connection keeps its server and nothing else of the generation that it began
 reached is not replaced by another one: the client's connection is closed.
 """
 
-import ssl
+from ssl import SSLError
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
@@ -110,7 +110,7 @@ cdef class Relay(Splice):
         self.dialling = None
         if client is not None:
             try:
-                if isinstance(error, (ssl.SSLError, ValueError)):
+                if isinstance(error, (SSLError, ValueError)):
                     client.engine.log.error("TLS with server %s failed: %s", self.target.url, error)
                 else:
                     client.engine.log.warning("server %s cannot be reached: %s", self.target.url,
@@ -162,11 +162,7 @@ cdef class Relay(Splice):
         if to is None or self.asks_tls:
             self.ended_early = True
             return
-        if to.is_secure and self.ends == 0:
-            # Nothing can tell it that no more comes; it may say what it has to say.
-            self.ends = 1
-        else:
-            Splice.on_eof(self, side)
+        Splice.on_eof(self, side)
         patience = (<StreamTarget>self.target).termination
         if self.ends == 1 and patience >= 0 and not to.is_closing:
             to.arm(max(patience, AT_ONCE), T_TERMINATION)

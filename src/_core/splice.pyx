@@ -26,8 +26,7 @@ cdef class Splice(Tunnel):
     cdef void on_eof(self, Connection side) noexcept:
         cdef Connection to = self.other(side)
         self.ends += 1
-        # TLS knows no half-close: its server would never learn that the client is gone.
-        if to is None or self.ends == 2 or to.is_secure:
+        if to is None or self.ends == 2:
             side.close()
             if to is not None:
                 to.close()

@@ -33,6 +33,7 @@ cdef class Upstream(Connection):
     cdef readonly bint is_reused       # it has answered before
     cdef bint asked_whole              # the request was sent to its end
     cdef readonly long long answers    # answers read to their end
+    cdef object shaken                 # future of dialling: None, or why TLS failed; None: nobody waits for it
 
     cdef void attach(self, Receiver receiver, Response response) noexcept
     cdef bint is_stale(self) noexcept
@@ -44,6 +45,7 @@ cdef class Upstream(Connection):
     cdef void keep_partial(self, const char* at, Py_ssize_t size) noexcept
     cdef bint frame_answer(self, Head head) noexcept
     cdef void drop_out(self) noexcept
+    cdef void tell_shaken(self, object error) noexcept
 
 
 cdef void put_chunk(Connection to, const char* at, Py_ssize_t size) noexcept

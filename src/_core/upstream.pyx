@@ -16,6 +16,7 @@ from .head cimport BAD, Head, PARTIAL, Parsed, has, head_end
 from .message cimport Request, Response
 from .pool cimport Pool
 from .port cimport Connection, Engine, Receiver
+from .session cimport client_session
 from .span cimport Span, same_folded
 from .target cimport Target
 
@@ -44,7 +45,10 @@ cdef class Upstream(Connection):
     def __init__(self, Engine engine not None, Pool pool not None):
         self.engine = engine
         self.home = pool
-        self.is_secure = pool.ssl is not None
+        if pool.ssl is not None:
+            self.session = client_session(pool.ssl, engine.wire, pool.server_name)
+            self.is_secure = True
+            self.shaken = engine.loop.create_future()
 
     # -------- the exchange's side
 
@@ -155,6 +159,27 @@ cdef class Upstream(Connection):
         return self
 
     # -------- what happened
+
+    cdef void on_made(self) noexcept:
+        self.tell_shaken(None)
+
+    cdef void on_broken(self, object error) noexcept:
+        if self.shaken is not None:
+            self.tell_shaken(error)
+        elif self.tunnel is not None:
+            self.close()
+        else:
+            self.fail(error)
+
+    cdef void on_cut_short(self) noexcept:
+        self.fail(ConnectionResetError("the server ended the connection without an end of TLS"))
+
+    cdef void tell_shaken(self, object error) noexcept:
+        """Tell whoever dials that TLS is agreed on, or why not."""
+        future = self.shaken
+        self.shaken = None
+        if future is not None and not future.done():
+            future.set_result(error)
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
         if self.receiver is None:
@@ -301,6 +326,8 @@ cdef class Upstream(Connection):
         self.fail(None)
 
     cdef void on_lost(self, object error) noexcept:
+        if self.shaken is not None:
+            self.tell_shaken(error or ConnectionResetError("the server ended the connection within the TLS handshake"))
         self.fail(error)
 
     cdef void fail(self, object error) noexcept:
@@ -328,7 +355,7 @@ cdef class Upstream(Connection):
 
     cdef void on_deadline(self, int what) noexcept:
         if self.is_closing:
-            self.on_close_late(what)
+            self.abort()
         elif self.tunnel is not None:
             self.close()
         elif self.receiver is None:
@@ -389,6 +416,8 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
                     upstream.opened()
                     try:
                         await establish(engine.loop, pool, upstream)
+                        if upstream.is_secure:
+                            await shake_hands(upstream)
                         break
                     except OSError as error:
                         upstream.closed()
@@ -418,16 +447,21 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
 
 
 def establish(loop, Pool pool, Upstream upstream):
-    """Return what connects *upstream* when it is awaited."""
+    """Return what connects *upstream* when it is awaited; TLS has begun then."""
     if pool.scheme == "unix":
         return loop.create_unix_connection(lambda: upstream, pool.path)
-    if pool.ssl is None:
-        return loop.create_connection(lambda: upstream, pool.host, pool.port)
-    if not pool.server_name and pool.ssl.check_hostname:
-        raise ValueError("there is no name to verify its certificate with; set serverName")
-    return loop.create_connection(
-        lambda: upstream, pool.host, pool.port, ssl=pool.ssl, server_hostname=pool.server_name,
-        ssl_handshake_timeout=HANDSHAKE_WAIT)
+    return loop.create_connection(lambda: upstream, pool.host, pool.port)
+
+
+async def shake_hands(Upstream upstream):
+    """Wait until TLS is agreed on. Raises TimeoutError, or why it is not."""
+    shaken = upstream.shaken
+    if shaken is None:
+        return                     # it is
+    async with asyncio.timeout(HANDSHAKE_WAIT):
+        error = await shaken
+    if error is not None:
+        raise error
 
 
 cdef Upstream lying_in(Pool pool):

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.tcp.peers import PATIENCE, STATIC, address_of, document, free_port, servers
+from tests.tls.byhand import serving
 
 
 async def open_connections(proxy, count):
@@ -312,13 +313,18 @@ async def test_verification_that_is_switched_off(proxy, server, connect, authori
     assert await client.line() == b"tls\n"
 
 
-async def test_a_tls_server_may_finish_after_the_client_ended(proxy, server, connect, authority):
-    made = await server("tls", **tls_options(authority))
-    tls = {"insecureSkipVerify": True}
-    client = await connect(await proxy(with_tls(made.address, tls)))
-    client.send(b"abc\n")
-    client.end()
-    assert await client.rest() == b"tls\nABC\n"
+async def test_a_tls_server_may_finish_after_the_client_ended(proxy, connect, authority):
+    """It is told by TLS that nothing more comes, as a plain one is by the kernel."""
+
+    async def converse(peer):
+        said = await peer.rest()
+        peer.send(peer.seal(said.upper()) + peer.farewell())
+
+    async with serving(tls_options(authority)["ssl"], converse) as (host, port):
+        client = await connect(await proxy(with_tls(f"{host}:{port}", {"insecureSkipVerify": True})))
+        client.send(b"abc\n")
+        client.end()
+        assert await client.rest() == b"ABC\n"
 
 
 # --- who may come in ----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import socket
+import time
 
 import pytest
 
@@ -51,6 +53,11 @@ async def behind(house, issue):
                 *here.address, ssl=here.context(), server_hostname="a.example", **more
             )
 
+        def plainly():
+            plain = socket.create_connection(here.address, PATIENCE)
+            return here.context().wrap_socket(plain, server_hostname="a.example")
+
+        connect.plainly = plainly
         return connect
 
     yield start
@@ -143,17 +150,20 @@ async def test_a_slow_reader_slows_the_server_down(behind):
 
 
 async def test_a_slow_reader_gets_all_of_an_answer(behind):
+    """By a socket: uvloop's TLS loses what it holds for a reader that rests when the connection ends."""
     connect = await behind(large)
-    reader, writer = await connect(limit=1024)
-    writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    await patient(reader.readuntil(b"\r\n\r\n"))
-    await asyncio.sleep(0.3)
-    size = 0
-    while data := await patient(reader.read(50_000)):
-        size += len(data)
-        await asyncio.sleep(0.001)
-    assert size == SIZE
-    writer.close()
+
+    def read():
+        with connect.plainly() as client:
+            client.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            data = client.recv(1024)
+            time.sleep(0.3)
+            while more := client.recv(50_000):
+                data += more
+                time.sleep(0.001)
+            return data.partition(b"\r\n\r\n")[2]
+
+    assert await patient(asyncio.to_thread(read)) == b"x" * SIZE
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from .. import x509
 from .._core import openssl
-from .._core.arrival import Handshake, ServeHTTP
+from .._core.arrival import ServeHTTP
 from ..config.tls import CIPHER_SUITES, LEAST, MOST, CertificatePair, Options
-from .pem import add_authorities, content_of, load_pair, set_ciphers, set_versions
+from .pem import add_authorities, content_of, load_pair, new_context, set_ciphers, set_versions
 from .runtime import Broken
 
 MOST_CONTEXTS = 64
@@ -106,9 +106,7 @@ def terms_of(name: str, configured: Options) -> Terms:
 
 def _context(settings: Settings) -> ssl.SSLContext:
     """Make a context that lacks its certificate. Raises Broken."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslobject_class = Handshake
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context = new_context(ssl.PROTOCOL_TLS_SERVER)
     is_old = set_versions(context, settings.least, settings.most)
     set_ciphers(context, settings.ciphers, is_old)
     context.set_alpn_protocols(list(settings.protocols))
@@ -118,15 +116,14 @@ def _context(settings: Settings) -> ssl.SSLContext:
     if settings.groups:
         _set_groups(context, settings.groups)
     _ask_for_certificate(context, settings)
-    if openssl.is_reachable():
-        openssl.keep_no_sessions(context)
+    openssl.keep_no_sessions(context)
     return context
 
 
 def _set_groups(context: ssl.SSLContext, groups: tuple[str, ...]) -> None:
     try:
         openssl.set_groups(context, ":".join(groups))
-    except (ValueError, NotImplementedError) as error:
+    except ValueError as error:
         raise Broken(f"curvePreferences: {error}") from None
 
 
@@ -136,10 +133,7 @@ def _ask_for_certificate(context: ssl.SSLContext, settings: Settings) -> None:
         return
     context.verify_mode = ssl.CERT_OPTIONAL if settings.auth in _OPTIONAL else ssl.CERT_REQUIRED
     if settings.auth in _UNVERIFIED:
-        try:
-            openssl.take_any_certificate(context)
-        except NotImplementedError as error:
-            raise Broken(f"clientAuth.clientAuthType: {settings.auth}: {error}") from None
+        openssl.take_any_certificate(context)
         return
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, whoever is listed is believed
     add_authorities(context, settings.authorities, "clientAuth.caFiles")
@@ -189,7 +183,7 @@ class Pair:
         return made
 
     def _share_tickets(self, context: ssl.SSLContext, settings: Settings) -> None:
-        if settings.has_tickets and openssl.is_reachable():
+        if settings.has_tickets:
             seed = b"".join((self._secret, self._digest, repr(settings).encode()))
             keys = hashlib.shake_256(seed).digest(openssl.ticket_key_size(context))
             openssl.set_ticket_keys(context, keys)

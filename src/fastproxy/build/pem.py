@@ -1,4 +1,4 @@
-"""Certificates, keys and versions on their way into a TLS context, and why one cannot be used."""
+"""TLS contexts, certificates, keys and versions on their way into one, and why one cannot be used."""
 
 import os
 import ssl
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .._core import openssl
 from .runtime import Broken
 
 VERSIONS = {
@@ -40,6 +41,22 @@ def reason_of(error: Exception) -> str:
         return error.reason.replace("_", " ").lower()
     reason = getattr(error, "strerror", None) or str(error)
     return str(reason).partition("\n")[0].lower().removesuffix(".")
+
+
+def new_context(protocol: int) -> ssl.SSLContext:
+    """Make a context with which the core can speak TLS. Raises Broken where it cannot reach OpenSSL.
+
+    It is made with no more than its protocol: what Python adds for convenience, such as SSLKEYLOGFILE, calls
+    back into Python and takes every connection for one of its own.
+    """
+    if not openssl.is_reachable():
+        raise Broken(
+            f"TLS cannot be spoken here: {ssl.OPENSSL_VERSION} lies hidden in this Python; "
+            "one that is linked with the system's libssl is needed"
+        )
+    context = ssl.SSLContext(protocol)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    return context
 
 
 def set_versions(context: ssl.SSLContext, least: str, most: str) -> bool:

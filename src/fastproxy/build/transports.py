@@ -14,7 +14,7 @@ from ..config.static import ForwardingTimeouts
 from ..config.tcp import TcpServersTLS
 from ..config.tls import CIPHER_SUITES, CIPHER_SUITES_13, LEAST, MOST, CertificatePair
 from ..config.values import SECOND
-from .pem import VERSIONS, add_authorities, content_of, load_pair, set_ciphers, set_versions
+from .pem import VERSIONS, add_authorities, content_of, load_pair, new_context, set_ciphers, set_versions
 from .runtime import Broken
 from .work import Work
 
@@ -160,7 +160,7 @@ def make_context(tls: TLS) -> ssl.SSLContext:
     As in Go a certificate in rootCAs is believed whether it signed itself or not, and the common name of a
     certificate is not looked at.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = new_context(ssl.PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if tls.alpn:

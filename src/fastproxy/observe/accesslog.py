@@ -5,9 +5,9 @@ each thing that a line tells the text before it, the name of the thing, and the 
 """
 
 import os
-import ssl
 import stat
 from collections.abc import Iterator
+from typing import Protocol
 
 from .. import x509
 from ..config.observability import FIELDS, AccessLog, HeaderFields
@@ -112,11 +112,18 @@ _SUITES = {theirs: name for name, theirs in CIPHER_SUITES.items()}
 """Cipher suites as IANA calls them, by their names in OpenSSL; those of TLS 1.3 are called the same."""
 
 
-def tls_of(session: ssl.SSLObject) -> tuple[bytes, bytes, bytes]:
+class Session(Protocol):
+    """TLS of a connection, as the core tells of it."""
+
+    version: str
+    cipher: str
+    certificate: bytes | None
+
+
+def tls_of(session: Session) -> tuple[bytes, bytes, bytes]:
     """Return version, cipher suite and subject of the client's certificate, b"" where it has shown none."""
-    version = (session.version() or "").removeprefix("TLSv")
-    name, *_ = session.cipher() or ("",)
-    der = session.getpeercert(binary_form=True)
+    version = session.version.removeprefix("TLSv")
+    name, der = session.cipher, session.certificate
     subject = x509.distinguished(x509.read(der).subject) if der else ""
     return version.encode(), _SUITES.get(name, name).encode(), subject.encode(errors="replace")
 
