@@ -93,7 +93,7 @@ class Bench:
 
     def stream_proxy(self, kind: str, load: streams.Stream, ports: dict[str, int]):
         folder = self.folder / f"{kind}-{len(os.listdir(self.folder))}"
-        return fleet.stream_proxy(kind, folder, {self.proxy_core}, ports[load.server], load.server)
+        return fleet.stream_proxy(kind, folder, {self.proxy_core}, ports[load.server], load)
 
     def proxies(self, log: str) -> list[str]:
         """Return those that can be measured with such a log, "" for none."""

@@ -116,7 +116,7 @@ def program(tmp_path_factory):
     return streams.compiled(tmp_path_factory.mktemp("streams"))
 
 
-@pytest.mark.parametrize("mode", ["ping", "bulk", "new"])
+@pytest.mark.parametrize("mode", ["ping", "bulk", "new", "datagrams", "sessions"])
 def test_streams_are_counted_and_whole(program, tmp_path, mode):
     core = min(os.sched_getaffinity(0))
     load = streams.Stream(mode, 3)
@@ -141,7 +141,7 @@ def test_every_proxy_passes_streams_on_to_the_same_server(tmp_path, monkeypatch)
     for kind, write in streams.COMMANDS.items():
         folder = tmp_path / kind
         folder.mkdir()
-        write(configs.Site(folder, 1, (2, 2), []))
+        write(configs.Site(folder, 1, (2, 2), []), streams.Stream("ping"))
         text = "".join(path.read_text() for path in folder.iterdir())
         assert "127.0.0.1:1" in text and "127.0.0.1:2" in text
 
@@ -150,6 +150,7 @@ def test_every_proxy_passes_streams_on_to_the_same_server(tmp_path, monkeypatch)
     ("bulk", ["fastproxy", "haproxy"], ["fastproxy", "haproxy", "haproxy-splice"]),
     ("ping", ["fastproxy", "haproxy"], ["fastproxy", "haproxy"]),
     ("bulk", ["nginx"], ["nginx"]),
+    ("datagrams", ["fastproxy", "nginx", "haproxy"], ["fastproxy", "nginx"]),
 ])
 def test_haproxy_comes_twice_where_bytes_come_in_bulk(mode, proxies, found):
     assert streams.kinds(streams.Stream(mode), proxies) == found

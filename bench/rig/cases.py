@@ -13,7 +13,7 @@ ASKED_HOSTS = 64        # of all the names a proxy knows, so many are asked for,
 class Case:
     """One load on every proxy. `targets` are the highest ratios of CPU per request to reach, by peer.
 
-    A request of a stream is a message there and back, a MiB, or a connection.
+    A request of a stream is a message there and back, a MiB, a connection, or a session.
     """
 
     name: str
@@ -63,6 +63,10 @@ CASES = (
          targets={"haproxy": 0.95}),
     Case("tcp_bulk", "TCP, a MiB, 4 connections", Stream("bulk", 4), targets={"haproxy-splice": 1.00}),
     Case("tcp_new", "TCP, a connection with one message", Stream("new"), targets={"haproxy": 1.25}),
+    Case("udp", "UDP, 64 bytes there and back, 64 sessions", Stream("datagrams"), targets={"nginx": 1.00}),
+    Case("udp1", "UDP, 1 session", Stream("datagrams", 1), targets={"nginx": 1.00}),
+    Case("udp4000", "UDP, 4 000 sessions", Stream("datagrams", 4000), targets={"nginx": 1.00}),
+    Case("udp_new", "UDP, a session for each datagram", Stream("sessions"), targets={"nginx": 1.00}),
     Case("changing", "10 000, one changes every second", **_hosts(10_000, changing=True)),
 )
 

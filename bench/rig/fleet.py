@@ -67,7 +67,7 @@ def proxy(
 
 @contextmanager
 def stream_servers(program: Path, folder: Path, core: int) -> Iterator[dict[str, int]]:
-    """Run the servers of TCP streams; yields the port of each by name. program: see `streams.compiled`."""
+    """Run the servers of TCP and UDP; yields the port of each by name. program: see `streams.compiled`."""
     ports = dict(zip(streams.SERVERS, free_ports(len(streams.SERVERS)), strict=True))
     folder.mkdir(parents=True)
     command = [str(program), "serve", *map(str, ports.values())]
@@ -77,13 +77,15 @@ def stream_servers(program: Path, folder: Path, core: int) -> Iterator[dict[str,
 
 
 @contextmanager
-def stream_proxy(kind: str, folder: Path, cores: set[int], backend: int, name: str) -> Iterator[Running]:
-    """Run a proxy of *kind* that passes TCP on to the port *backend*, where the server *name* is."""
+def stream_proxy(
+    kind: str, folder: Path, cores: set[int], backend: int, load: streams.Stream
+) -> Iterator[Running]:
+    """Run a proxy of *kind* that passes a load on to the port *backend*, where its server is."""
     folder.mkdir(parents=True)
     [port] = free_ports(1)
     site = configs.Site(folder, port, (backend, backend), [])
-    command = streams.COMMANDS[kind](site)
-    ready = lambda: streams.answers(port, name)     # noqa: E731
+    command = streams.COMMANDS[kind](site, load)
+    ready = lambda: streams.answers(port, load.server)      # noqa: E731
     with server(command, cores=cores, log=folder / "log", ready=ready) as process:
         yield Running(kind, site, process)
 

@@ -1,12 +1,16 @@
-/* The two ends of what is measured of TCP: servers that take no time, and clients that count.
+/* The two ends of what is measured of TCP and UDP: servers that take no time, and clients that count.
 
-   streams serve ECHO SINK ONCE             serves on these ports until it is told to end, an hour at most:
+   streams serve ECHO SINK ONCE UDP         serves on these ports until it is told to end, an hour at most:
                                             one that says again whatever it hears, one that hears all and says
-                                            in the end how many bytes (8, in the machine's order), and one that
-                                            says the first thing again and closes
+                                            in the end how many bytes (8, in the machine's order), one that
+                                            says the first thing again and closes, and one that sends datagrams
+                                            back
    streams ping PORT CONNECTIONS SECONDS    64 bytes there and back, again and again, on every connection
    streams bulk PORT CONNECTIONS SECONDS    as much as goes through, then waits for how much has arrived
    streams new PORT CONNECTIONS SECONDS     connects, says 64 bytes, hears them, is closed; so many at once
+   streams datagrams PORT CLIENTS SECONDS   64 bytes there and back by UDP, by every client in its turn; at most 64
+                                            wait for an answer at once
+   streams sessions PORT CLIENTS SECONDS    the same, but once from each address
 
    A client prints what it counted (round trips, MiB, connections), the seconds that took, and the 99th percentile
    of a round trip in milliseconds; 0 for bulk. It ends with status 1, and says why, when bytes are missing.
@@ -27,8 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, AT_ONCE = 256, MOST_FDS = 65536, SLOTS = 1000000, BACKLOG = 4096, SERVES_FOR = 3600 };
-enum { ECHO, SINK, ONCE, KINDS };
+enum { MESSAGE = 64, AT_ONCE = 256, MOST_FDS = 65536, SLOTS = 1000000, BACKLOG = 4096, SERVES_FOR = 3600, UNDER_WAY = 64 };
+enum { ECHO, SINK, ONCE, UDP, KINDS };
 
 static char buffer[1 << 18];
 static int watching;                    /* the epoll descriptor */
@@ -80,14 +84,27 @@ static void serve_one(int fd) {
     if (size || kind_of[fd] != ECHO) close(fd);
 }
 
+static void send_back(int fd) {
+    struct sockaddr_in from;
+    socklen_t size = sizeof from;
+    ssize_t got;
+    for (int i = 0; i < AT_ONCE; i++, size = sizeof from) {
+        if ((got = recvfrom(fd, buffer, sizeof buffer, MSG_DONTWAIT, (void *)&from, &size)) < 0) return;
+        sendto(fd, buffer, got, 0, (void *)&from, size);
+    }
+}
+
 static void serve(char **ports) {
     struct epoll_event events[AT_ONCE];
-    int listeners[KINDS], one = 1;
+    int listeners[KINDS], one = 1, size = 1 << 22;
     for (int kind = 0; kind < KINDS; kind++) {
         struct sockaddr_in address = at(ports[kind]);
-        int fd = listeners[kind] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        int type = kind == UDP ? SOCK_DGRAM : SOCK_STREAM;
+        int fd = listeners[kind] = socket(AF_INET, type | SOCK_NONBLOCK, 0);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-        if (bind(fd, (void *)&address, sizeof address) || listen(fd, BACKLOG)) fail("listen");
+        if (bind(fd, (void *)&address, sizeof address)) fail("bind");
+        if (kind == UDP) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        else if (listen(fd, BACKLOG)) fail("listen");
         watch(fd, EPOLLIN, EPOLL_CTL_ADD);
     }
     alarm(SERVES_FOR);
@@ -98,6 +115,10 @@ static void serve(char **ports) {
             while (kind < KINDS && fd != listeners[kind]) kind++;
             if (kind == KINDS) {
                 serve_one(fd);
+                continue;
+            }
+            if (kind == UDP) {
+                send_back(fd);
                 continue;
             }
             fd = accept(fd, NULL, NULL);
@@ -186,6 +207,40 @@ static void anew(const struct sockaddr_in *address, int connections, double seco
     printf("%ld %.6f %.3f\n", closed, now() - start, percentile(0.99));
 }
 
+/* A socket of UDP with a port of its own, and of an address of its own if there is a number. */
+static int asking(const struct sockaddr_in *address, long number) {
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    own.sin_addr.s_addr = htonl(number ? 0x7f010000 + number % 0xfe0000 : INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (void *)&own, sizeof own)) fail("bind");
+    if (connect(fd, (const void *)address, sizeof *address)) fail("connect");
+    watch(fd, EPOLLIN, EPOLL_CTL_ADD);
+    return fd;
+}
+
+/* All clients take turns, and no more than UNDER_WAY wait for an answer, or a buffer might lose what they say. */
+static void ask(const struct sockaddr_in *address, int clients, double seconds, int once) {
+    struct epoll_event events[AT_ONCE];
+    static int ring[MOST_FDS];
+    int size = once ? 0 : clients, next = 0, left = clients < UNDER_WAY ? clients : UNDER_WAY;
+    double start, end;
+    long number = 0;
+    for (int i = 0; i < size; i++) ring[i] = asking(address, 0);
+    start = now(), end = start + seconds;
+    for (int i = 0; i < left; i++) say(once ? asking(address, ++number) : ring[next++]);
+    while (left) {
+        int count = epoll_wait(watching, events, AT_ONCE, 1000);
+        if (count == 0) fail("an answer");
+        for (int i = 0; i < count; i++) {
+            if (!hear(events[i].data.fd)) fail("an answer");
+            if (once) close(events[i].data.fd);
+            if (now() >= end) left--;
+            else say(once ? asking(address, ++number) : ring[next++ % size]);
+        }
+    }
+    printf("%ld %.6f %.3f\n", trips, now() - start, percentile(0.99));
+}
+
 static void bulk(const struct sockaddr_in *address, int connections, double seconds) {
     struct epoll_event events[AT_ONCE];
     double start = now(), end = start + seconds;
@@ -224,7 +279,7 @@ static void bulk(const struct sockaddr_in *address, int connections, double seco
 
 int main(int count, char **given) {
     watching = epoll_create1(0);
-    if (count == 5 && !strcmp(given[1], "serve")) serve(given + 2);
+    if (count == 6 && !strcmp(given[1], "serve")) serve(given + 2);
     if (count == 5) {
         struct sockaddr_in address = at(given[2]);
         int connections = atoi(given[3]);
@@ -232,8 +287,10 @@ int main(int count, char **given) {
         errno = 0;
         if (!strcmp(given[1], "ping")) return ping(&address, connections, seconds), 0;
         if (!strcmp(given[1], "bulk")) return bulk(&address, connections, seconds), 0;
+        if (!strcmp(given[1], "datagrams")) return ask(&address, connections, seconds, 0), 0;
+        if (!strcmp(given[1], "sessions")) return ask(&address, connections, seconds, 1), 0;
         if (!strcmp(given[1], "new")) return anew(&address, connections, seconds), 0;
     }
-    fprintf(stderr, "streams: serve ECHO SINK ONCE, or ping, bulk or new PORT CONNECTIONS SECONDS\n");
+    fprintf(stderr, "streams: serve ECHO SINK ONCE UDP, or ping, bulk, new, datagrams or sessions PORT CLIENTS SECONDS\n");
     return 2;
 }

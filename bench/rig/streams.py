@@ -1,7 +1,8 @@
-"""TCP that is passed on whole: what it is loaded with, and what each proxy is told for it.
+"""TCP and UDP that is passed on whole: what it is loaded with, and what each proxy is told for it.
 
 All of them: one worker, everything on the port to one server, no log, both directions open until both have
-ended. HAProxy comes twice where bytes come in bulk: as it copies, and with `option splice-auto`.
+ended. HAProxy comes twice where bytes come in bulk: as it copies, and with `option splice-auto`; it passes no
+datagrams on.
 
 The load is a small C program, `streams.c`, for Python takes longer for a message than the proxies do. It is
 compiled when it is first needed, with the compiler that the build needs anyway.
@@ -27,7 +28,7 @@ PROGRAM = Path(__file__).with_suffix(".c")
 
 @dataclass(frozen=True)
 class Stream:
-    """One kind of load: `ping`, `bulk` or `new`, as `streams.c` explains them."""
+    """One kind of load: a mode of `streams.c`, which explains them."""
 
     mode: str
     connections: int = 64
@@ -36,10 +37,18 @@ class Stream:
     @property
     def server(self) -> str:
         """Which of the servers it talks to."""
-        return {"ping": "echo", "bulk": "sink", "new": "once"}[self.mode]
+        return {"ping": "echo", "bulk": "sink", "new": "once"}.get(self.mode, "udp")
+
+    @property
+    def silence(self) -> str:
+        """After how long without a datagram a session of UDP is over; "" for TCP.
+
+        Where each session is for one datagram it is short, or they would be too many.
+        """
+        return {"datagrams": "3s", "sessions": "100ms"}.get(self.mode, "")
 
 
-SERVERS = ("echo", "sink", "once")
+SERVERS = ("echo", "sink", "once", "udp")
 
 
 def compiled(folder: Path) -> Path:
@@ -73,6 +82,8 @@ def run(program: Path, load: Stream, port: int, seconds: float, core: int) -> Ou
 
 def answers(port: int, server: str) -> bool:
     """Say whether one of the servers can be reached behind *port*."""
+    if server == "udp":
+        return answers_datagrams(port)
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as client:
             client.sendall(b"x")
@@ -82,6 +93,17 @@ def answers(port: int, server: str) -> bool:
             return client.recv(8) == (1).to_bytes(8, sys.byteorder)
     except OSError:
         return False
+
+
+def answers_datagrams(port: int) -> bool:
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        try:
+            client.connect(("127.0.0.1", port))
+            client.send(b"x")
+            return client.recv(1) == b"x"
+        except OSError:
+            return False
 
 
 # -- what the proxies are told -----------------------------------------------------------------------------
@@ -97,9 +119,9 @@ error_log stderr error;
 events {{ worker_connections {connections}; }}
 stream {{
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} {how};
         proxy_pass 127.0.0.1:{backend};
-        proxy_half_close on;
+        {more};
     }}
 }}
 """
@@ -119,9 +141,13 @@ def nginx_module() -> str:
     return f"load_module {module};"
 
 
-def nginx(site: Site) -> list[str]:
+def nginx(site: Site, load: Stream) -> list[str]:
     """Write nginx's configuration; return its command."""
+    how, more = "backlog=4096", "proxy_half_close on"
+    if load.silence:
+        how, more = "udp", f"proxy_timeout {load.silence}"
     text = NGINX.format(
+        how=how, more=more,
         module=nginx_module(), user="user root;" if os.geteuid() == 0 else "", files=OPEN_FILES,
         connections=OPEN_FILES // 2, folder=site.folder, port=site.port, backend=site.backends[0],
     )
@@ -145,7 +171,7 @@ listen all
 """
 
 
-def haproxy(site: Site, splice: str = "") -> list[str]:
+def haproxy(site: Site, load: Stream, splice: str = "") -> list[str]:
     """Write HAProxy's configuration; return its command."""
     text = HAPROXY.format(
         connections=OPEN_FILES // 3, splice=splice, port=site.port, backend=site.backends[0]
@@ -154,13 +180,13 @@ def haproxy(site: Site, splice: str = "") -> list[str]:
     return ["haproxy", "-db", "-f", str(site.folder / "haproxy.cfg")]
 
 
-def haproxy_splice(site: Site) -> list[str]:
-    return haproxy(site, "option splice-auto")
+def haproxy_splice(site: Site, load: Stream) -> list[str]:
+    return haproxy(site, load, "option splice-auto")
 
 
 STATIC = """
 entryPoints:
-  all: {{address: "127.0.0.1:{port}"}}
+  all: {{address: "127.0.0.1:{port}{how}}}
 providers: {{file: {{filename: {folder}/dynamic.yml}}}}
 tcpServersTransport: {{terminationDelay: -1s}}
 core: {{workers: 1}}
@@ -170,12 +196,19 @@ tcp:
   services: {{one: {{loadBalancer: {{servers: [{{address: "127.0.0.1:{backend}"}}]}}}}}}
   routers: {{all: {{rule: "HostSNI(`*`)", service: one}}}}
 """
+DYNAMIC_UDP = """
+udp:
+  services: {{one: {{loadBalancer: {{servers: [{{address: "127.0.0.1:{backend}"}}]}}}}}}
+  routers: {{all: {{service: one}}}}
+"""
 
 
-def fastproxy(site: Site) -> list[str]:
+def fastproxy(site: Site, load: Stream) -> list[str]:
     """Write fastproxy's two files; return the command that starts it, with this interpreter."""
-    (site.folder / "static.yml").write_text(STATIC.format(port=site.port, folder=site.folder))
-    (site.folder / "dynamic.yml").write_text(DYNAMIC.format(backend=site.backends[0]))
+    how = f'/udp", udp: {{timeout: {load.silence}}}' if load.silence else '"'
+    (site.folder / "static.yml").write_text(STATIC.format(port=site.port, folder=site.folder, how=how))
+    dynamic = DYNAMIC_UDP if load.silence else DYNAMIC
+    (site.folder / "dynamic.yml").write_text(dynamic.format(backend=site.backends[0]))
     return [sys.executable, "-m", "fastproxy", f"--configFile={site.folder}/static.yml"]
 
 
@@ -185,4 +218,6 @@ COMMANDS = {"fastproxy": fastproxy, "nginx": nginx, "haproxy": haproxy, "haproxy
 def kinds(load: Stream, proxies: list[str]) -> list[str]:
     """Return what of *proxies* is measured under a load, each by the name of its configuration."""
     chosen = [kind for kind in COMMANDS if kind.partition("-")[0] in proxies]
+    if load.silence:
+        return [kind for kind in chosen if kind in proxies and kind != "haproxy"]
     return [kind for kind in chosen if load.mode == "bulk" or kind in proxies]
