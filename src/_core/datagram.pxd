@@ -1,51 +1,59 @@
 # UDP: the sessions of an entry point, each a client's address and a socket of its own to one server.
 
+from .batch cimport CONTROL, Batch, sockaddr_storage, socklen_t
 from .deadline cimport Deadline, Timed
 from .murmur cimport Murmur
 from .port cimport Engine
-from .shared cimport InFlight
+from .room cimport Room
 from .snapshot cimport Switch
 from .tally cimport Tally
 from .target cimport Target
-
-
-cdef extern from "sys/socket.h" nogil:
-    ctypedef unsigned int socklen_t
-    cdef struct sockaddr_storage:
-        unsigned short ss_family
-
-
-cdef enum:
-    CONTROL = 64               # bytes of a control message that says which address a datagram came to
-
-
-cdef struct Batch
+from .watch cimport Watch
 
 
 cdef class DatagramTarget(Target):
     # A server of UDP.
     cdef sockaddr_storage place
-    cdef socklen_t place_size          # 0: the host is a name
+    cdef socklen_t place_size          # 0: it is a name that was not looked up yet
+    cdef bint is_name
+    cdef double known_until            # of a name: when it is to be looked up again
+    cdef list asking                   # sessions that wait for its address; None: nobody looks it up
+    cdef object task                   # that does
+
+    cdef bint is_known(self) noexcept
+    cdef bint ask(self, Session session) noexcept
+    cdef bint settle(self, str host, int scope)
+
+
+cdef class Front:
+    # A socket that clients send to.
+    cdef readonly int fd               # owned: a copy of it
+    cdef bint is_wild                  # bound to all addresses
+    cdef object bound                  # what it is a copy of
+    cdef Watch watch
+    cdef Sessions home
 
 
 cdef class Session(Timed):
     cdef Sessions home
-    cdef bytes key                     # the client's address, as the kernel has it
-    cdef int from_fd                   # the socket the client sends to
+    cdef Front front                   # by which the client comes
+    cdef bytes key                     # the client's address, as the system has it
     cdef char[CONTROL] control         # the address it sends to, for answers to come from there
     cdef size_t control_size
     cdef int fd                        # connected to the server; -1: not yet, or no more
+    cdef Watch watch
     cdef Target target
     cdef Deadline timer
     cdef list waiting                  # datagrams that came while the server's name is looked up; None: it is not
-    cdef Py_ssize_t waiting_size
-    cdef object task
+    cdef Py_ssize_t waiting_size       # what they hold
     cdef bint is_counted
     cdef bint is_over
 
-    cdef bint open(self, const sockaddr_storage* place, socklen_t size) noexcept
-    cdef bint pass_on(self, const char* at, Py_ssize_t size) noexcept
-    cdef void keep(self, const char* at, Py_ssize_t size) noexcept
+    cdef bint open(self, DatagramTarget server) noexcept
+    cdef void found(self, DatagramTarget server) noexcept
+    cdef int pass_on(self, Batch batch, int first, int many) noexcept
+    cdef int keep(self, Batch batch, int first, int many) noexcept
+    cdef void answer(self) noexcept
     cdef void touch(self) noexcept
     cdef void end(self) noexcept
 
@@ -59,18 +67,17 @@ cdef class Sessions:
     cdef readonly Tally tally
     cdef readonly double timeout       # seconds
     cdef dict sessions                 # by key
-    cdef Batch* batch                  # owned
-    cdef dict sockets                  # descriptor -> what it was made of, kept open by it
+    cdef dict fronts                   # by the id of what they are copies of
+    cdef Batch inbox                   # what clients have sent
+    cdef Batch outbox                  # answers
+    cdef readonly Py_ssize_t waiting_size      # what datagrams of all sessions hold that wait for a name
     cdef readonly bint is_draining
     cdef object drained
-    cdef InFlight counts
-    cdef int cell
-    cdef int cell_of_all
-    cdef readonly long long most
-    cdef readonly long long most_in_all
+    cdef Room room
     cdef Murmur refused
     cdef Murmur lost
 
-    cdef Session begin(self, bytes key, int fd, const char* control, size_t control_size) noexcept
-    cdef bint count_in(self, Session session) noexcept
-    cdef void count_out(self, Session session) noexcept
+    cdef void receive(self, Front front) noexcept
+    cdef void bring(self, Front front, int first, int many) noexcept
+    cdef Session begin(self, bytes key, Front front, int at)
+    cdef void lose(self, int many, str why) noexcept

@@ -8,95 +8,35 @@ Source: `udp.routers.<name>`, `udp.services.<name>`, `entryPoints.<name>.udp`.
 """
 
 import asyncio
+import os
 import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, errno
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.errno cimport EAGAIN, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, EPERM, errno
+from libc.string cimport memset
 
+from .batch cimport Batch, give
 from .deadline cimport Timed, detach, now
 from .murmur cimport Murmur
 from .pool cimport Pool
 from .port cimport Engine
+from .room cimport L_NONE, Limit, Room
 from .shared cimport InFlight
 from .snapshot cimport Snapshot, Switch
 from .balance cimport Balancer
-from .tally cimport C_ACCEPTED, C_OPEN, Tally, count, count_more
+from .tally cimport (
+    C_ACCEPTED, C_BYTES_IN, C_BYTES_OUT, C_DATAGRAMS_IN, C_DATAGRAMS_LOST, C_DATAGRAMS_OUT, C_OPEN, Tally, count,
+    count_more,
+)
 from .target cimport Target, target_answered, target_end
-
-cdef extern from *:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <netinet/in.h>
-    #include <string.h>
-    #include <sys/socket.h>
-
-    /* Turns the control message of a received datagram into that of its answer: from the address it came to,
-       by whatever interface leads there. Returns its length in out, 0 for none. */
-    static size_t fp_answer_from(struct msghdr *message, char *out, size_t room) {
-        struct cmsghdr *each;
-        struct msghdr made;
-        memset(out, 0, room);
-        memset(&made, 0, sizeof made);
-        made.msg_control = out;
-        made.msg_controllen = room;
-        for (each = CMSG_FIRSTHDR(message); each != NULL; each = CMSG_NXTHDR(message, each)) {
-            if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
-                struct in_pktinfo got, put;
-                struct cmsghdr *head = CMSG_FIRSTHDR(&made);
-                memcpy(&got, CMSG_DATA(each), sizeof got);
-                memset(&put, 0, sizeof put);
-                put.ipi_spec_dst = got.ipi_spec_dst;
-                head->cmsg_level = IPPROTO_IP;
-                head->cmsg_type = IP_PKTINFO;
-                head->cmsg_len = CMSG_LEN(sizeof put);
-                memcpy(CMSG_DATA(head), &put, sizeof put);
-                return CMSG_SPACE(sizeof put);
-            }
-            if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_PKTINFO) {
-                struct in6_pktinfo got;
-                struct cmsghdr *head = CMSG_FIRSTHDR(&made);
-                memcpy(&got, CMSG_DATA(each), sizeof got);
-                if (!IN6_IS_ADDR_LINKLOCAL(&got.ipi6_addr))
-                    got.ipi6_ifindex = 0;
-                head->cmsg_level = IPPROTO_IPV6;
-                head->cmsg_type = IPV6_PKTINFO;
-                head->cmsg_len = CMSG_LEN(sizeof got);
-                memcpy(CMSG_DATA(head), &got, sizeof got);
-                return CMSG_SPACE(sizeof got);
-            }
-        }
-        return 0;
-    }
-    """
-    cdef struct iovec:
-        void* iov_base
-        size_t iov_len
-    cdef struct msghdr:
-        void* msg_name
-        socklen_t msg_namelen
-        iovec* msg_iov
-        size_t msg_iovlen
-        void* msg_control
-        size_t msg_controllen
-        int msg_flags
-    cdef struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    size_t fp_answer_from(msghdr* message, char* out, size_t room) noexcept nogil
-    int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout) noexcept nogil
-    int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags) noexcept nogil
+from .watch cimport READABLE, Watch
 
 cdef extern from "sys/socket.h" nogil:
-    int AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL
+    int AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     int c_socket "socket"(int family, int kind, int protocol)
     cdef struct sockaddr:
         pass
     int c_connect "connect"(int fd, const sockaddr* address, socklen_t size)
-    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
 
 cdef extern from "netinet/in.h" nogil:
     cdef struct in_addr:
@@ -111,6 +51,7 @@ cdef extern from "netinet/in.h" nogil:
         unsigned short sin6_family
         unsigned short sin6_port
         in6_addr sin6_addr
+        unsigned int sin6_scope_id
     unsigned short htons(unsigned short port)
 
 cdef extern from "arpa/inet.h" nogil:
@@ -120,70 +61,127 @@ cdef extern from "unistd.h" nogil:
     int c_close "close"(int fd)
 
 cdef enum:
-    BATCH = 16                 # datagrams taken from a socket at once
-    LARGEST = 65536            # bytes of room for each; a datagram has at most 65535
-    MOST_WAITING = 65536       # bytes of datagrams kept for a session while a name is looked up
+    MOST_WAITING = 1 << 16     # bytes that a session may hold while a name is looked up
+    MOST_WAITING_IN_ALL = 1 << 22      # and all sessions of the entry point
+    HELD_BESIDE = 64           # bytes that a datagram takes beside what is in it, an empty one too
 
-cdef double LOOKUP = 10.0      # seconds for that
+cdef double LOOKUP = 10.0      # seconds for a name
+cdef double KNOWN = 1.0        # seconds for which new sessions go where a name led to
 
-
-cdef struct Batch:
-    mmsghdr[BATCH] messages
-    iovec[BATCH] parts
-    sockaddr_storage[BATCH] addresses
-    char[BATCH][CONTROL] controls
-    char* data                 # owned: BATCH times LARGEST
+IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)          # Python has no names for these before 3.14
+IP_RECVERR = getattr(socket, "IP_RECVERR", 11)
+IPV6_RECVERR = getattr(socket, "IPV6_RECVERR", 25)
 
 
-cdef Batch* new_batch() except NULL:
-    cdef Batch* batch = <Batch*>calloc(1, sizeof(Batch))
-    cdef int i
-    if batch is NULL:
-        raise MemoryError()
-    batch.data = <char*>malloc(BATCH * LARGEST)
-    if batch.data is NULL:
-        free(batch)
-        raise MemoryError()
-    for i in range(BATCH):
-        batch.parts[i].iov_base = batch.data + i * LARGEST
-    return batch
-
-
-cdef int receive(Batch* batch, int fd) noexcept nogil:
-    """Take what a socket has, at most BATCH datagrams; returns how many, or -1."""
-    cdef int i, got
-    for i in range(BATCH):
-        batch.parts[i].iov_len = LARGEST
-        batch.messages[i].msg_hdr.msg_iov = &batch.parts[i]
-        batch.messages[i].msg_hdr.msg_iovlen = 1
-        batch.messages[i].msg_hdr.msg_name = &batch.addresses[i]
-        batch.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
-        batch.messages[i].msg_hdr.msg_control = batch.controls[i]
-        batch.messages[i].msg_hdr.msg_controllen = CONTROL
-        batch.messages[i].msg_hdr.msg_flags = 0
-    while True:
-        got = recvmmsg(fd, batch.messages, BATCH, MSG_DONTWAIT, NULL)
-        if got >= 0 or errno != EINTR:
-            return got
+cdef bint is_loss(int error) noexcept nogil:
+    """Whether a datagram could not go, or not now, but others may; else nobody is there any more."""
+    return (error == EAGAIN or error == ENOBUFS or error == ENOMEM or error == EMSGSIZE or error == EPERM)
 
 
 cdef class DatagramTarget(Target):
-    """A server of UDP. Source: `udp.services.<name>.loadBalancer.servers[]`."""
+    """A server of UDP. Source: `udp.services.<name>.loadBalancer.servers[]`.
+
+    A host that is a name is looked up for the first session, and again for one that begins KNOWN seconds later;
+    sessions that begin meanwhile wait for the same answer.
+    """
 
     def __init__(self, str url not None, Pool pool not None):
         Target.__init__(self, url, pool)
-        cdef bytes host = pool.host.encode()
+        self.is_name = not self.settle(pool.host, 0)
+
+    cdef bint settle(self, str host, int scope):
+        """Be at this address from now on; False if it is none."""
+        cdef bytes text = host.partition("%")[0].encode()
         cdef sockaddr_in* four = <sockaddr_in*>&self.place
         cdef sockaddr_in6* six = <sockaddr_in6*>&self.place
         memset(&self.place, 0, sizeof(self.place))
-        if inet_pton(AF_INET, host, &four.sin_addr) == 1:
+        if inet_pton(AF_INET, text, &four.sin_addr) == 1:
             four.sin_family = AF_INET
-            four.sin_port = htons(pool.port)
+            four.sin_port = htons(self.pool.port)
             self.place_size = sizeof(sockaddr_in)
-        elif inet_pton(AF_INET6, host, &six.sin6_addr) == 1:
+        elif inet_pton(AF_INET6, text, &six.sin6_addr) == 1 and (scope or "%" not in host):
             six.sin6_family = AF_INET6
-            six.sin6_port = htons(pool.port)
+            six.sin6_port = htons(self.pool.port)
+            six.sin6_scope_id = scope
             self.place_size = sizeof(sockaddr_in6)
+        else:
+            return False
+        return True
+
+    cdef bint is_known(self) noexcept:
+        """Whether a session may go there without asking."""
+        return not self.is_name or now() < self.known_until
+
+    cdef bint ask(self, Session session) noexcept:
+        """Let `session.found` be called when the name is looked up. False: that cannot be done."""
+        try:
+            if self.asking is None:
+                self.task = session.home.engine.loop.create_task(self.look_up(session.home.engine))
+                self.asking = []
+            self.asking.append(session)
+        except Exception:
+            return False
+        return True
+
+    async def look_up(self, Engine engine not None):
+        """Look the name up, and let those who wait go on, or end."""
+        cdef DatagramTarget found = None
+        cdef Session session
+        try:
+            async with asyncio.timeout(LOOKUP):
+                places = await engine.loop.getaddrinfo(self.pool.host, self.pool.port, type=socket.SOCK_DGRAM)
+            host, _, *more = places[0][4]
+            if not self.settle(host, more[1] if more else 0):
+                raise OSError(f"{host} is no address that can be connected to")
+            self.known_until = now() + KNOWN
+            found = self
+        except Exception as error:
+            engine.log.warning("server %s cannot be reached: %s", self.url, str(error) or type(error).__name__)
+        finally:
+            asking, self.asking = self.asking, None
+            self.task = None
+            for session in asking:
+                session.found(found)
+
+
+cdef class Front:
+    """A socket that clients send to.
+
+    bound: that socket; a copy of it is made, which stays open as long as a session answers by it.
+    """
+
+    def __cinit__(self, Sessions home not None, object bound not None):
+        self.fd = -1
+        bound.setblocking(False)
+        host = bound.getsockname()[0]
+        self.is_wild = host == "0.0.0.0" or host == "::"
+        # Bound to one address, answers come from there anyway. A socket that somebody gave may be set otherwise; where
+        # errors are to be fetched (RECVERR) it would be readable for ever, as nobody does.
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, self.is_wild)
+            bound.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 0)
+        else:
+            bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, self.is_wild)
+            bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 0)
+        self.fd = os.dup(bound.fileno())
+        self.bound = bound
+        self.home = home
+        self.watch = Watch()
+        if not self.watch.open(home.engine.loop, self.fd, self, on_clients) or not self.watch.want(READABLE):
+            self.watch.close()
+            raise OSError(f"entry point {home.name}: descriptor {self.fd} cannot be watched")
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            c_close(self.fd)
+
+
+cdef void on_clients(object owner, int fd, int events) noexcept:
+    (<Front>owner).home.receive(<Front>owner)
+
+
+cdef void on_server(object owner, int fd, int events) noexcept:
+    (<Session>owner).answer()
 
 
 cdef class Session(Timed):
@@ -200,106 +198,99 @@ cdef class Session(Timed):
         else:
             detach(&self.timer)
 
-    cdef bint open(self, const sockaddr_storage* place, socklen_t size) noexcept:
-        """Connect to the server; False when that cannot be."""
-        self.fd = c_socket(place.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    cdef bint open(self, DatagramTarget server) noexcept:
+        """Connect to a server; False when that cannot be (errno)."""
+        self.fd = c_socket(server.place.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
         if self.fd < 0:
             return False
-        if c_connect(self.fd, <const sockaddr*>place, size) != 0:
+        if c_connect(self.fd, <const sockaddr*>&server.place, server.place_size) != 0:
             return False
-        try:
-            self.home.engine.loop.add_reader(self.fd, self.readable)
-        except Exception as error:
-            self.home.engine.log.error("entry point %s: %r", self.home.name, error, exc_info=error)
-            return False
-        return True
+        self.watch = Watch.__new__(Watch)
+        return self.watch.open(self.home.engine.loop, self.fd, self, on_server) and self.watch.want(READABLE)
 
-    async def find(self):
-        """Look the name of the server up, connect, and send what waits."""
-        cdef DatagramTarget target = <DatagramTarget>self.target
-        cdef DatagramTarget found
+    cdef void found(self, DatagramTarget server) noexcept:
+        """The server's name is looked up: connect, and send what waits. server: None if it was in vain."""
+        cdef list waiting = self.waiting
         cdef bytes data
-        try:
-            async with asyncio.timeout(LOOKUP):
-                places = await self.home.engine.loop.getaddrinfo(
-                    target.pool.host, target.pool.port, type=socket.SOCK_DGRAM)
-            host = places[0][4][0]
-            found = DatagramTarget(target.url, Pool(scheme="udp", host=host, port=target.pool.port))
-            if self.is_over:
-                return
-            if not found.place_size or not self.open(&found.place, found.place_size):
-                raise OSError(f"{host} cannot be connected to")
-        except Exception as error:
-            self.home.engine.log.warning("server %s cannot be reached: %s", target.url,
-                                         str(error) or type(error).__name__)
+        if self.is_over:
+            return
+        if server is None or not self.open(server):
             self.end()
             return
-        finally:
-            self.task = None
-        waiting, self.waiting = self.waiting, None
+        self.home.waiting_size -= self.waiting_size
+        self.waiting = None
+        self.waiting_size = 0
         for data in waiting:
-            if not self.is_over:
-                self.pass_on(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            if give(self.fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)) < 0:
+                if not is_loss(errno):
+                    self.end()
+                    return
+                self.home.lose(1, "the system does not take them")
 
-    cdef void keep(self, const char* at, Py_ssize_t size) noexcept:
-        if self.waiting_size + size > MOST_WAITING:
-            self.home.lost.add((self.home.name, "the server's name is still looked up"))
-            return
-        try:
-            self.waiting.append(PyBytes_FromStringAndSize(at, size))
-            self.waiting_size += size
-        except MemoryError:
-            pass
+    cdef int pass_on(self, Batch batch, int first, int many) noexcept:
+        """Send *many* datagrams of a batch to the server, from *first* on; returns with how many of them it has done.
 
-    cdef bint pass_on(self, const char* at, Py_ssize_t size) noexcept:
-        """Send a datagram to the server. False: its host has said that nobody is there, and the session is over."""
-        cdef ssize_t sent
+        Not with all: the server's host has said that nobody is there, and the session is over.
+        """
+        cdef int sent, done = 0
+        cdef bint is_again = False
         if self.waiting is not None:
-            self.keep(at, size)
-            return True
-        while True:
-            sent = c_send(self.fd, at, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-            if sent >= 0 or errno != EINTR:
-                break
-        if sent >= 0:
-            self.touch()
-            return True
-        if errno == EAGAIN or errno == ENOBUFS:
-            self.home.lost.add((self.home.name, "the system's buffers are full"))
-            return True
-        self.end()
-        return False
+            return self.keep(batch, first, many)
+        while done < many:
+            sent = batch.pass_on(self.fd, first + done, many - done)
+            if sent > 0:
+                done += sent
+                is_again = False
+            elif not is_loss(errno):
+                self.end()
+                return done
+            elif is_again or errno != EMSGSIZE:
+                self.home.lose(1, "the system does not take them")
+                done += 1
+                is_again = False
+            else:
+                is_again = True        # said of one before, perhaps: the way to the server takes less than was thought
+        self.touch()
+        return done
 
-    def readable(self):
-        """The server has sent something, or its host an error; called by the loop."""
+    cdef int keep(self, Batch batch, int first, int many) noexcept:
+        """Keep datagrams until the server's name is looked up, as many as may be; returns *many*."""
+        cdef Py_ssize_t size
+        cdef int at
+        for at in range(first, first + many):
+            size = batch.size(at) + HELD_BESIDE
+            if (self.waiting_size + size > MOST_WAITING
+                    or self.home.waiting_size + size > MOST_WAITING_IN_ALL):
+                self.home.lose(first + many - at, "the server's name is still looked up")
+                break
+            try:
+                self.waiting.append(PyBytes_FromStringAndSize(batch.data(at), batch.size(at)))
+            except MemoryError:
+                break
+            self.waiting_size += size
+            self.home.waiting_size += size
+        return many
+
+    cdef void answer(self) noexcept:
+        """The server has sent something, or its host an error."""
         cdef Sessions home = self.home
-        cdef Batch* batch = home.batch
-        cdef msghdr* head
-        cdef int i, got, sent
+        cdef Batch batch = home.outbox
+        cdef Py_ssize_t size = 0
+        cdef int i, lost, got
         if self.fd < 0:
             return
-        got = receive(batch, self.fd)
+        got = batch.take(self.fd)
         if got < 0:
-            if errno != EAGAIN:
+            if not is_loss(errno):
                 self.end()
             return
         for i in range(got):
-            batch.parts[i].iov_len = batch.messages[i].msg_len
-            head = &batch.messages[i].msg_hdr
-            head.msg_name = PyBytes_AS_STRING(self.key)
-            head.msg_namelen = PyBytes_GET_SIZE(self.key)
-            head.msg_control = self.control if self.control_size else NULL
-            head.msg_controllen = self.control_size
-        sent = sendmmsg(self.from_fd, batch.messages, got, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if sent < 0 and errno == EINVAL and self.control_size:
-            # What it was sent to is no address that can be sent from.
-            self.control_size = 0
-            for i in range(got):
-                batch.messages[i].msg_hdr.msg_control = NULL
-                batch.messages[i].msg_hdr.msg_controllen = 0
-            sent = sendmmsg(self.from_fd, batch.messages, got, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if sent < got:
-            home.lost.add((home.name, "the system does not take answers"))
+            batch.address(i, PyBytes_AS_STRING(self.key), PyBytes_GET_SIZE(self.key), self.control, self.control_size)
+        lost = batch.send_out(self.front.fd, &size)
+        count_more(home.tally, C_DATAGRAMS_OUT, got - lost)
+        count_more(home.tally, C_BYTES_OUT, size)
+        if lost:
+            home.lose(lost, "the system does not take answers")
         self.touch()
 
     cdef void touch(self) noexcept:
@@ -317,17 +308,17 @@ cdef class Session(Timed):
         self.is_over = True
         home.sessions.pop(self.key, None)
         home.engine.wheel.unlink(&self.timer)
+        home.waiting_size -= self.waiting_size
+        self.waiting = None
+        self.waiting_size = 0
+        if self.watch is not None:
+            self.watch.close()
         if self.fd >= 0:
-            try:
-                home.engine.loop.remove_reader(self.fd)
-            except Exception:
-                pass       # the loop is closed
             c_close(self.fd)
             self.fd = -1
-        if self.task is not None:
-            self.task.cancel()
         home.engine.open -= 1
-        home.count_out(self)
+        if self.is_counted:
+            home.room.leave()
         count_more(home.tally, C_OPEN, -1)
         target_answered(self.target)
         target_end(self.target)
@@ -352,16 +343,13 @@ cdef class Sessions:
         self.tally = tally if tally is not None else Tally()
         self.timeout = timeout
         self.sessions = {}
-        self.sockets = {}
-        self.batch = new_batch()
+        self.fronts = {}
+        self.inbox = Batch(True)
+        self.outbox = Batch(False)
+        self.room = Room(name, self.engine)
         self.refused = Murmur(loop, log, (
             "%d datagrams of new clients were dropped on entry point %s: %s is %d"))
-        self.lost = Murmur(loop, log, "%d times datagrams were lost on entry point %s: %s")
-
-    def __dealloc__(self):
-        if self.batch is not NULL:
-            free(self.batch.data)
-            free(self.batch)
+        self.lost = Murmur(loop, log, "%d datagrams were lost on entry point %s: %s")
 
     @property
     def connections(self):
@@ -369,65 +357,72 @@ cdef class Sessions:
         return len(self.sessions)
 
     def limit(self, InFlight counts not None, int cell, int cell_of_all, long long most, long long most_in_all):
-        """Let there be no more than *most* sessions here and *most_in_all* with connections; as `Door.limit`."""
-        self.cell = counts.checked(cell)
-        self.cell_of_all = counts.checked(cell_of_all)
-        self.most = most
-        self.most_in_all = most_in_all
-        self.counts = counts
+        """Let there be no more than *most* sessions here and *most_in_all* with connections; as `Room.limit`."""
+        self.room.limit(counts, cell, cell_of_all, most, most_in_all)
 
     # -------- sockets
 
     def listen(self, bound not None):
-        """Take datagrams of a bound socket, which is kept open, but not closed, by this."""
-        cdef int fd = bound.fileno()
-        bound.setblocking(False)
-        if bound.family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        else:
-            bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        self.sockets[fd] = bound
-        self.engine.loop.add_reader(fd, self.readable, fd)
+        """Take datagrams from a bound socket, by a copy of it. OSError if that cannot be."""
+        self.fronts[id(bound)] = Front(self, bound)
 
     def leave(self, bound not None):
-        """Take no more from a socket; its sessions can answer as long as somebody has it open."""
-        if bound.fileno() in self.sockets:
-            self.engine.loop.remove_reader(bound.fileno())
-            del self.sockets[bound.fileno()]
+        """Take no more from a socket; sessions that came by it can answer still."""
+        cdef Front front = self.fronts.pop(id(bound), None)
+        if front is not None:
+            front.watch.close()
 
-    def readable(self, int fd):
-        """Datagrams of clients are there; called by the loop."""
-        cdef Batch* batch = self.batch
-        cdef Session session
-        cdef char[CONTROL] control
-        cdef size_t control_size
-        cdef bytes key
-        cdef int i, got = receive(batch, fd)
-        for i in range(got):
-            key = PyBytes_FromStringAndSize(<const char*>&batch.addresses[i], batch.messages[i].msg_hdr.msg_namelen)
-            session = <Session>self.sessions.get(key)
-            if session is not None and session.pass_on(<char*>batch.parts[i].iov_base, batch.messages[i].msg_len):
-                continue
-            control_size = fp_answer_from(&batch.messages[i].msg_hdr, control, CONTROL)
-            session = self.begin(key, fd, control, control_size)
-            if session is not None:
-                session.pass_on(<char*>batch.parts[i].iov_base, batch.messages[i].msg_len)
+    cdef void receive(self, Front front) noexcept:
+        """Datagrams of clients are there: take some and pass them on."""
+        cdef Batch batch = self.inbox
+        cdef Py_ssize_t size = 0
+        cdef int at = 0, run, got
+        batch.clear()
+        got = batch.take(front.fd)
+        while at < got:
+            run = 0
+            while True:
+                size += batch.size(at + run)
+                run += 1
+                if at + run == got or not batch.is_of_same(at, at + run):
+                    break
+            self.bring(front, at, run)
+            at += run
+        if got > 0:
+            count_more(self.tally, C_DATAGRAMS_IN, got)
+            count_more(self.tally, C_BYTES_IN, size)
+
+    cdef void bring(self, Front front, int first, int many) noexcept:
+        """Pass on datagrams of one client that lie one after the other."""
+        cdef bytes key = PyBytes_FromStringAndSize(self.inbox.sender(first), self.inbox.sender_size(first))
+        cdef Session session = <Session>self.sessions.get(key)
+        cdef int done = 0
+        if session is not None:
+            done = session.pass_on(self.inbox, first, many)
+        if done == many:
+            return
+        session = self.begin(key, front, first + done)
+        if session is not None:
+            done += session.pass_on(self.inbox, first + done, many - done)
+        count_more(self.tally, C_DATAGRAMS_LOST, many - done)
 
     # -------- sessions
 
-    cdef Session begin(self, bytes key, int fd, const char* control, size_t control_size) noexcept:
-        """Open the session of a client; None: there is no server for it, or no place."""
+    cdef Session begin(self, bytes key, Front front, int at):
+        """Open the session of a client who has sent a datagram of the inbox; None: no server is there, or no room."""
         cdef Snapshot snapshot = self.switch.current
         cdef Balancer service
         cdef DatagramTarget target
         cdef Session session
+        cdef Limit limit
         if self.is_draining or <Py_ssize_t>len(snapshot.flows) <= self.index:
             return None
         service = <Balancer>snapshot.flows[self.index]
         if service is None:
             return None
-        session = Session.__new__(Session)
-        if not self.count_in(session):
+        limit = self.room.take(1)
+        if limit != L_NONE:
+            self.refused.add(self.room.told(limit))
             return None
         try:
             target = <DatagramTarget>service.pick()
@@ -435,53 +430,37 @@ cdef class Sessions:
             self.engine.log.error("entry point %s: %r", self.name, error, exc_info=error)
             target = None
         if target is None:
-            self.count_out(session)
+            self.room.leave()
             return None
+        session = Session.__new__(Session)
+        session.is_counted = True
         session.home = self
+        session.front = front
         session.key = key
-        session.from_fd = fd
-        session.control_size = control_size
-        memcpy(session.control, control, CONTROL)
         session.target = target
+        if front.is_wild:
+            session.control_size = self.inbox.answer_from(at, session.control)
         self.sessions[key] = session
         self.engine.open += 1
         count(self.tally, C_ACCEPTED)
         count(self.tally, C_OPEN)
         session.touch()
-        if target.place_size == 0:
+        if not target.is_known():
             session.waiting = []
-            session.task = self.engine.loop.create_task(session.find())
-        elif not session.open(&target.place, target.place_size):
+            if not target.ask(session):
+                session.end()
+                return None
+        elif not session.open(target):
             if errno == EMFILE or errno == ENFILE:
                 self.refused.add((self.name, "descriptors", self.engine.open))
             session.end()
             return None
         return session
 
-    cdef bint count_in(self, Session session) noexcept:
-        if self.engine.most and self.engine.open >= self.engine.most - self.engine.kept:
-            self.refused.add((self.name, "descriptors for clients", self.engine.most - self.engine.kept))
-            return False
-        if self.counts is None:
-            return True
-        if self.most_in_all and not self.counts.take(self.cell_of_all, self.most_in_all):
-            self.refused.add((self.name, "core.limits.connections", self.most_in_all))
-            return False
-        if self.most and not self.counts.take(self.cell, self.most):
-            if self.most_in_all:
-                self.counts.leave(self.cell_of_all)
-            self.refused.add((self.name, "core.limits.connectionsPerEntryPoint", self.most))
-            return False
-        session.is_counted = True
-        return True
-
-    cdef void count_out(self, Session session) noexcept:
-        if session.is_counted:
-            session.is_counted = False
-            if self.most_in_all:
-                self.counts.leave(self.cell_of_all)
-            if self.most:
-                self.counts.leave(self.cell)
+    cdef void lose(self, int many, str why) noexcept:
+        """Datagrams cannot be passed on."""
+        count_more(self.tally, C_DATAGRAMS_LOST, many)
+        self.lost.add_more(many, (self.name, why))
 
     # -------- the end
 
@@ -505,11 +484,9 @@ cdef class Sessions:
     def abort(self):
         """End every session and let go of the sockets."""
         cdef Session session
+        cdef Front front
         for session in list(self.sessions.values()):
             session.end()
-        for fd in list(self.sockets):
-            self.engine.loop.remove_reader(fd)
-        self.sockets.clear()
-
-
-IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)      # Python has no name for it before 3.14
+        for front in self.fronts.values():
+            front.watch.close()
+        self.fronts.clear()

@@ -5,7 +5,7 @@ from .ledger cimport Place
 from .message cimport Request
 from .murmur cimport Murmur
 from .port cimport Connection
-from .shared cimport InFlight
+from .room cimport Limit, Room
 from .table cimport Route
 
 
@@ -13,13 +13,6 @@ cdef enum Rank:
     R_BUSY             # has a request under way, or something to be written
     R_IDLE             # between two requests
     R_SILENT           # sent no whole head yet
-
-
-cdef enum Limit:
-    L_NONE             # is reached
-    L_DESCRIPTORS
-    L_ALL
-    L_HERE
 
 
 cdef class Guest(Connection):
@@ -48,11 +41,7 @@ cdef class Door(Entry):
     cdef double idle_rest              # seconds that a connection still has when draining begins: between requests,
     cdef double silent_rest            # and before its first
     cdef object drained                # future somebody waits for, or None
-    cdef InFlight counts               # None: nobody counts
-    cdef int cell                      # of this entry point's connections
-    cdef int cell_of_all
-    cdef readonly long long most       # connections of this entry point, in all workers; 0: no limit
-    cdef readonly long long most_in_all    # of all entry points
+    cdef Room room                     # for how many of them
     cdef readonly list held            # guests that wait for a place
     cdef list doors                    # all of this loop, this one too
     cdef public object rest            # called when nobody more should be accepted until has_room()
@@ -66,7 +55,6 @@ cdef class Door(Entry):
     cdef void count_out(self, Guest guest) noexcept
     cdef bint make_room(self, Limit limit) noexcept
     cdef Guest dispensable(self, Rank* rank)
-    cdef tuple told(self, Limit limit)
     cdef void add(self, Guest guest) noexcept
     cdef void succeed(self, Guest guest) noexcept
     cdef void remove(self, Guest guest) noexcept

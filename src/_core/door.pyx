@@ -10,6 +10,7 @@ from .deadline cimport now
 from .message cimport Request
 from .murmur cimport Murmur
 from .port cimport Connection
+from .room cimport L_DESCRIPTORS, L_HERE, L_NONE, Limit, Room
 from .shared cimport InFlight
 from .step cimport NEXT, Step
 from .table cimport Route
@@ -61,6 +62,7 @@ cdef class Door(Entry):
         """Make what needs the engine; called once it is there."""
         self.held = []
         self.doors = []
+        self.room = Room(self.name, self.engine)
         self.closing = Murmur(self.engine.loop, self.engine.log, (
             "%d connections that did nothing were closed to make room on entry point %s: %s is %d"))
         self.waiting = Murmur(self.engine.loop, self.engine.log, (
@@ -71,11 +73,7 @@ cdef class Door(Entry):
 
         counts: of all workers; cell: that of this entry point, cell_of_all: that of all.
         """
-        self.cell = counts.checked(cell)
-        self.cell_of_all = counts.checked(cell_of_all)
-        self.most = most
-        self.most_in_all = most_in_all
-        self.counts = counts
+        self.room.limit(counts, cell, cell_of_all, most, most_in_all)
 
     def stand_beside(self, list doors not None):
         """Let places be made in the other doors of the loop too, where a limit is for all of them."""
@@ -92,7 +90,7 @@ cdef class Door(Entry):
             return
         guest.is_held = True
         self.held.append(guest)
-        self.waiting.add(self.told(limit))
+        self.waiting.add(self.room.told(limit))
         if self.rest is not None:
             try:
                 self.rest()
@@ -108,26 +106,14 @@ cdef class Door(Entry):
 
     cdef Limit count_in(self, Guest guest) noexcept:
         """Count a guest among those that are there, unless a limit is reached."""
-        if self.engine.most and self.engine.open > self.engine.most - self.engine.kept:
-            return L_DESCRIPTORS
-        if self.counts is None:
-            return L_NONE
-        if self.most_in_all and not self.counts.take(self.cell_of_all, self.most_in_all):
-            return L_ALL
-        if self.most and not self.counts.take(self.cell, self.most):
-            if self.most_in_all:
-                self.counts.leave(self.cell_of_all)
-            return L_HERE
-        guest.is_counted = True
-        return L_NONE
+        cdef Limit limit = self.room.take(0)
+        guest.is_counted = limit == L_NONE
+        return limit
 
     cdef void count_out(self, Guest guest) noexcept:
         if guest.is_counted:
             guest.is_counted = False
-            if self.most_in_all:
-                self.counts.leave(self.cell_of_all)
-            if self.most:
-                self.counts.leave(self.cell)
+            self.room.leave()
 
     cdef bint make_room(self, Limit limit) noexcept:
         """Close somebody that does nothing. False: there is nobody."""
@@ -145,7 +131,7 @@ cdef class Door(Entry):
             return True
         if guest is None:
             return False
-        of_guest.closing.add(self.told(limit))
+        of_guest.closing.add(self.room.told(limit))
         count(self.tally, C_EVICTED)
         of_guest.count_out(guest)
         guest.abort()
@@ -177,14 +163,6 @@ cdef class Door(Entry):
                 idle_since = since
         rank[0] = R_BUSY if idle is None else R_IDLE
         return idle
-
-    cdef tuple told(self, Limit limit):
-        """What the log says of a limit."""
-        if limit == L_DESCRIPTORS:
-            return (self.name, "descriptors for clients", self.engine.most - self.engine.kept)
-        if limit == L_ALL:
-            return (self.name, "core.limits.connections", self.most_in_all)
-        return (self.name, "core.limits.connectionsPerEntryPoint", self.most)
 
     def has_room(self):
         """Give places to those that wait; say whether others may be accepted again."""

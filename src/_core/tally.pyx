@@ -4,7 +4,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 NAMES = (
     "accepted", "open", "requests", "refused", "1xx", "2xx", "3xx", "4xx", "5xx", "gone", "retried", "dialled",
-    "bytes_in", "bytes_out", "evicted",
+    "bytes_in", "bytes_out", "evicted", "datagrams_in", "datagrams_out", "datagrams_lost",
 )
 SIZE = C_COUNTS * sizeof(long long)        # bytes of one block
 

@@ -222,7 +222,7 @@ class DatagramListener:
     def __init__(self, entry: Sessions, life_cycle: LifeCycle, sockets: Iterable[socket.socket]) -> None:
         self.entry = entry
         self.life_cycle = life_cycle
-        self._sockets = {id(bound): (bound, bound.dup()) for bound in sockets}
+        self._sockets = list(sockets)
 
     @property
     def name(self) -> str:
@@ -230,20 +230,21 @@ class DatagramListener:
 
     async def start(self) -> None:
         """Take datagrams from now on. OSError if that cannot be."""
-        for _, copy in self._sockets.values():
-            self.entry.listen(copy)
+        for bound in self._sockets:
+            self.entry.listen(bound)
 
     def follow(self) -> None:
         """Do nothing: there are no first bytes to look at."""
 
     def borrow(self, bound: socket.socket) -> None:
         """Take datagrams from a further socket too."""
-        self._sockets[id(bound)] = (bound, bound.dup())
-        self.entry.listen(self._sockets[id(bound)][1])
+        self._sockets.append(bound)
+        self.entry.listen(bound)
 
     def give_back(self, bound: socket.socket) -> None:
         """Take no more from a socket that was borrowed; sessions that came by it can answer still."""
-        self.entry.leave(self._sockets[id(bound)][1])
+        self._sockets.remove(bound)
+        self.entry.leave(bound)
 
     def stop_accepting(self) -> None:
         """Open no more sessions; those that are there go on."""
@@ -262,8 +263,8 @@ class DatagramListener:
             grace = max(self.life_cycle.grace_time_out, 0) / SECOND
         self.stop_accepting()
         if handed_over:
-            for _, copy in self._sockets.values():
-                self.entry.leave(copy)
+            for bound in self._sockets:
+                self.entry.leave(bound)
         told(self.name)
         left: int = await self.entry.wait_drained(grace)
         self.abort()
@@ -273,8 +274,6 @@ class DatagramListener:
         """End every session now."""
         self.entry.drain()
         self.entry.abort()
-        for _, copy in self._sockets.values():
-            copy.close()
         self._sockets.clear()
 
 

@@ -58,7 +58,8 @@ MOST_WORKERS = 16
 """Workers that there may be at the least, however few there are at the start; and four for each core."""
 
 TOTALS = ("requests", "refused", "2xx", "3xx", "4xx", "5xx", "gone", "bytes_in", "bytes_out")
-"""Counters whose sums are told at the end."""
+DATAGRAM_TOTALS = ("datagrams_in", "datagrams_out", "datagrams_lost")
+"""Counters whose sums are told at the end; the latter where there are entry points for UDP."""
 
 
 def run_daemon(reading: StaticReading) -> int:
@@ -462,7 +463,9 @@ class Supervisor:
             log.warning("%d %s cut when the grace time was over", cut, were)
         names = self._workers.counters
         totals = dict(zip(names, self._shared.totals(len(names)), strict=True))
-        told = {name: totals[name] for name in TOTALS if name in totals}
+        has_udp = any(point.is_udp for point in self._static.entry_points.values())
+        wanted = (*TOTALS, *DATAGRAM_TOTALS) if has_udp else TOTALS
+        told = {name: totals[name] for name in wanted if name in totals}
         log.info("fastproxy has stopped", extra=fields(**told))
 
 

@@ -119,6 +119,7 @@ def test_the_end_waits_for_both(instance):
     assert server.recv(100) == b""
     server.close()
     assert running.wait() == 0
+    running.until(r"fastproxy has stopped .* datagrams_in=2 datagrams_out=2 datagrams_lost=0$")
 
 
 def refused(number):

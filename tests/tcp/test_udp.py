@@ -24,6 +24,8 @@ class Backend(asyncio.DatagramProtocol):
         self.clients = []
         """Where each datagram came from."""
 
+        self.received = []
+
     def connection_made(self, transport):
         self.transport = transport
         host, port = transport.get_extra_info("sockname")[:2]
@@ -31,6 +33,7 @@ class Backend(asyncio.DatagramProtocol):
 
     def datagram_received(self, data, address):
         self.clients.append(address)
+        self.received.append(data)
         if data != b"quiet":
             self.transport.sendto(self.name.encode() + b" " + data, address)
 
