@@ -471,8 +471,8 @@ def listeners_of(
 ) -> dict[str, AnyListener]:
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
-    sockets: bound ones by entry point. counters: a writable buffer of at least `COUNTERS_SIZE` bytes, or
-    None. in_flight: what all workers count; None: there is only this one. on_unrouted: called with the name
+    sockets: bound ones by entry point; one for UDP may have none. counters: a writable buffer of at least
+    `COUNTERS_SIZE` bytes, or None. in_flight: what all workers count; None: there is only this one. on_unrouted: called with the name
     of the entry point, the request and its table when no router takes one. access_log: see `access_log_of`.
     """
     tally = Tally() if counters is None else Tally(counters)
@@ -504,7 +504,7 @@ def _listeners(
         life_cycle = static.entry_points[name].transport.life_cycle
         if static.entry_points[name].is_udp:
             sessions = _sessions(static, name, index, switch, tally)
-            made[name] = DatagramListener(sessions, life_cycle, sockets[name])
+            made[name] = DatagramListener(sessions, life_cycle, sockets.get(name, ()))
         else:
             entry = _entry_point(static, name, index, switch, tally, access_log)
             made[name] = Listener(entry, life_cycle, sockets[name])

@@ -45,7 +45,7 @@ class Setup(Message, frozen=True):
 
     static: StaticConfiguration
     listeners: dict[str, int]
-    """Entry point -> descriptor of the worker's listening socket."""
+    """Entry point -> descriptor of the worker's listening socket, if it has one there."""
 
     shared: int
     """Descriptor of the shared memory."""

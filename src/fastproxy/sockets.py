@@ -32,9 +32,20 @@ class Bound(list[socket.socket]):
         self.is_kept = is_kept
         """Somebody else has the sockets too. They may be closed here, but not shut down, which is for all."""
 
-    def of(self, slot: int) -> socket.socket:
-        """Return the socket of a slot, from 0."""
-        return self[0] if self.is_one else self[slot]
+    @property
+    def is_for_all(self) -> bool:
+        """Whether every slot has the same socket.
+
+        Not where it is for datagrams: those of one client would come to whichever worker is the first to ask,
+        and each would open a session.
+        """
+        return self.is_one and self[0].type == socket.SOCK_STREAM
+
+    def of(self, slot: int) -> socket.socket | None:
+        """Return the socket of a slot, from 0; None: it has none, for there is one only, which is another's."""
+        if self.is_for_all:
+            return self[0]
+        return self[slot] if slot < len(self) else None
 
     def grow(self, slots: int) -> None:
         """Listen for that many slots. OSError."""

@@ -52,9 +52,9 @@ def _checked(descriptor: int, name: str, entry_points: Mapping[str, EntryPoint])
             f"systemd passed a socket with the name {name} (FileDescriptorName=), and there is no entry "
             f"point of that name; there are {known}"
         )
-    listens = passed.type == socket.SOCK_STREAM and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    if passed.family not in (socket.AF_INET, socket.AF_INET6) or not listens:
-        raise BindError(f"entryPoints.{name}: systemd passed a socket that is none of TCP that listens")
+    if passed.family not in (socket.AF_INET, socket.AF_INET6) or not _fits(passed, entry_points[name]):
+        kind = "UDP" if entry_points[name].is_udp else "TCP that listens"
+        raise BindError(f"entryPoints.{name}: systemd passed a socket that is none of {kind}")
     if not listens_for(passed, entry_points[name]):
         raise BindError(
             f"entryPoints.{name}.address: systemd passed a socket that listens on {shown_address(passed)}, "
@@ -62,6 +62,14 @@ def _checked(descriptor: int, name: str, entry_points: Mapping[str, EntryPoint])
         )
     passed.setblocking(False)
     return passed
+
+
+def _fits(passed: socket.socket, point: EntryPoint) -> bool:
+    """Say whether a socket is of the kind that an entry point needs."""
+    if point.is_udp:
+        return passed.type == socket.SOCK_DGRAM
+    listens = passed.type == socket.SOCK_STREAM and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(listens)
 
 
 def notify(*lines: str) -> None:

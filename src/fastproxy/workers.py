@@ -395,8 +395,13 @@ class Workers:
                 continue
             load = Counter(each.borrower for each in self._slots)
             slot.borrower = min(able, key=load.__getitem__)
-            names = tuple(name for name, sockets in self._listeners.items() if not sockets.is_one)
-            sockets = [self._listeners[name].of(slot.number).fileno() for name in names]
+            own = {
+                name: bound.of(slot.number)
+                for name, bound in self._listeners.items()
+                if not bound.is_for_all
+            }
+            lent = {name: each.fileno() for name, each in own.items() if each is not None}
+            names, sockets = tuple(lent), list(lent.values())
             for at in range(0, len(names), MOST_DESCRIPTORS):
                 part = slice(at, at + MOST_DESCRIPTORS)
                 slot.borrower.send(Lend(slot.number, names[part]), sockets[part])
@@ -445,7 +450,8 @@ class Workers:
 
     async def _launch(self, slot: Slot) -> None:
         """Start a process, and send it what it needs to know. OSError if the system has no room for one."""
-        listeners = {name: sockets.of(slot.number).fileno() for name, sockets in self._listeners.items()}
+        own = {name: bound.of(slot.number) for name, bound in self._listeners.items()}
+        listeners = {name: each.fileno() for name, each in own.items() if each is not None}
         ours, theirs = socket.socketpair()
         try:
             with theirs:

@@ -47,6 +47,30 @@ finally:
     sys.exit(os.waitstatus_to_exitcode(status))
 """
 
+UDP_STATIC = """\
+entryPoints: {web: {address: "127.0.0.1:0/udp", udp: {timeout: 60s}}}
+providers: {file: {filename: dynamic.yml, watch: false}}
+core: {workers: 2}
+"""
+
+UDP_DYNAMIC = """\
+udp:
+  routers: {{web: {{service: web}}}}
+  services: {{web: {{loadBalancer: {{servers: [{{address: "127.0.0.1:{port}"}}]}}}}}}
+"""
+
+# The same with a socket for datagrams.
+UDP_SYSTEMD = """
+import os, socket, sys
+name, *command = sys.argv[1:]
+bound = socket.socket(type=socket.SOCK_DGRAM)
+bound.bind(("127.0.0.1", 0))
+os.dup2(bound.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES=name)
+os.execv(command[0], command)
+"""
+
 UNITS = Path(__file__).parent.parent.parent / "packaging" / "systemd"
 
 
@@ -105,6 +129,64 @@ def test_a_passed_socket_is_handed_on(start):
     os.kill(new, signal.SIGTERM)
     proxy.until("fastproxy has stopped", 2)
     proxy.until("systemd: it still listens")
+
+
+class Asker:
+    """A client of UDP, and what the server behind the proxy saw of it."""
+
+    def __init__(self, port, server):
+        self.server = server
+        self.socket = socket.socket(type=socket.SOCK_DGRAM)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(("127.0.0.1", port))
+
+    def ask(self):
+        """Return where the question came from, after it was answered."""
+        self.socket.send(b"?")
+        address = self.server.recvfrom(10)[1]
+        self.server.sendto(b"!", address)
+        assert self.socket.recv(10) == b"!"
+        return address
+
+
+def test_one_worker_takes_datagrams_from_a_passed_socket_and_another_when_it_dies(tmp_path):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        server.settimeout(PATIENCE)
+        server.bind(("127.0.0.1", 0))
+        (tmp_path / "fastproxy.yml").write_text(UDP_STATIC)
+        (tmp_path / "dynamic.yml").write_text(UDP_DYNAMIC.format(port=server.getsockname()[1]))
+        before = [sys.executable, "-c", UDP_SYSTEMD, "web"]
+        proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=before)
+        stack.callback(proxy.close)
+        proxy.until("fastproxy is ready")
+        port = int(proxy.until(r"entry point web listens on 127\.0\.0\.1:(\d+)")[1])
+        askers = [Asker(port, server) for _ in range(10)]
+        for each in askers:
+            stack.callback(each.socket.close)
+        first = [each.ask() for each in askers]
+        assert len(set(first)) == 10
+        assert [each.ask() for each in askers for _ in range(3)] == [each for each in first for _ in range(3)]
+        for number in range(1, 4):  # whoever it is that takes them
+            os.kill(proxy.workers(proxy.process.pid)[0], signal.SIGKILL)
+            proxy.until("in place of the one that died", number)
+            assert len({each.ask() for each in askers}) == 10
+
+
+def test_a_passed_socket_is_of_the_kind_of_its_entry_point(monkeypatch):
+    for kind, address, wanted in (
+        (socket.SOCK_STREAM, "127.0.0.1:0/udp", "UDP"),
+        (socket.SOCK_DGRAM, "127.0.0.1:0", "TCP that listens"),
+    ):
+        with socket.socket(type=kind) as passed:
+            passed.bind(("127.0.0.1", 0))
+            monkeypatch.setattr(systemd, "FIRST", os.dup(passed.fileno()))
+            monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+            monkeypatch.setenv("LISTEN_FDS", "1")
+            monkeypatch.setenv("LISTEN_FDNAMES", "web")
+            said = f"^entryPoints.web: systemd passed a socket that is none of {wanted}$"
+            with pytest.raises(BindError, match=said):
+                given_sockets({"web": EntryPoint(address=address)})
 
 
 def test_a_name_that_no_entry_point_has(start):
