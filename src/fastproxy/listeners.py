@@ -472,8 +472,9 @@ def listeners_of(
     """Return the listeners of the running loop by the name of their entry point; none accepts yet.
 
     sockets: bound ones by entry point; one for UDP may have none. counters: a writable buffer of at least
-    `COUNTERS_SIZE` bytes, or None. in_flight: what all workers count; None: there is only this one. on_unrouted: called with the name
-    of the entry point, the request and its table when no router takes one. access_log: see `access_log_of`.
+    `COUNTERS_SIZE` bytes, or None. in_flight: what all workers count; None: there is only this one.
+    on_unrouted: called with the name of the entry point, the request and its table when no router takes one.
+    access_log: see `access_log_of`.
     """
     tally = Tally() if counters is None else Tally(counters)
     made = _listeners(static, sockets, switch, tally, access_log)

@@ -42,7 +42,7 @@ class Bound(list[socket.socket]):
         return self.is_one and self[0].type == socket.SOCK_STREAM
 
     def of(self, slot: int) -> socket.socket | None:
-        """Return the socket of a slot, from 0; None: it has none, for there is one only, which is another's."""
+        """Return the socket of a slot, from 0; None: it has none, for the only one there is is another's."""
         if self.is_for_all:
             return self[0]
         return self[slot] if slot < len(self) else None
