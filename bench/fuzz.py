@@ -36,8 +36,8 @@ def main() -> int:
     for reason, times in told.most_common(40):
         print(f"{times:8}  {reason}")
     said = ", ".join(f"{times} {kind}" for kind, times in sorted(siege.said.items()))
-    still = f"; the machine let us stand still {siege.stood_still} times" if siege.stood_still else ""
-    print(f"PASS  {siege.batch - given.first} batches: {said}{still}", flush=True)
+    longest = f"longest turn of the loop {siege.beat.longest:.1f} s"
+    print(f"PASS  {siege.batch - given.first} batches: {said}; {longest}", flush=True)
     if has_leaks():
         print("MISS  memory was leaked")
         return 1

@@ -16,7 +16,7 @@ def drawn():
 
 
 async def test_a_short_siege(drawn):
-    told = await siege.Siege(seed=20, flights=drawn).run(seconds=0, size=200)
+    told = await siege.Siege(seed=20, flights=drawn).run(seconds=0, size=150)
     # Each kind of first flight was refused by somebody, who said why.
     assert told["web: a malformed header of the PROXY protocol"]
     assert told["web: the first bytes did not come in time"]
@@ -39,7 +39,7 @@ def outcome(read, data):
 @pytest.mark.parametrize("seed", range(4))
 def test_readers_say_of_hostile_flights_what_their_twins_say(drawn, seed):
     dice = Random(seed)
-    for _ in range(150):
+    for _ in range(60):
         flight = drawn.hellos.flight(dice)
         assert outcome(hear, flight) == outcome(hello.read, flight)
         line = flights.proxy_line(dice)

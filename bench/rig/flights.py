@@ -5,6 +5,7 @@ Sources: RFC 8446 and RFC 8701 (ClientHello, GREASE), the PROXY protocol's text,
 protocol (message formats), RFC 9112.
 """
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -14,7 +15,8 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-NAMES = ("a.example", "m.example", "old.example", "db.example", "pass.example", "x.example", "A.EXAMPLE")
+NAMES = ("a.example", "m.example", "old.example", "db.example", "pass.example", "x.example", "A.EXAMPLE",
+         "calm.example", "base.example")
 MOST_RECORD = 16384
 SIZES = (0, 1, 2, 3, 4, 5, 8, 15, 16, 31, 32, 255, 256, 1460, 4096, 16383, 16384, 16385, 32768, 65530, 65535,
          65536, 70000)
@@ -102,29 +104,32 @@ OPENSSL = (
     "-tls1_2 -no_ticket", "-tls1_3 -groups P-521", "-status -servername a.example", "-noservername",
     "-fallback_scsv -tls1_2 -servername a.example", "-alpn h2,http/1.1,spdy/3 -servername db.example",
     "-legacy_renegotiation -tls1_2", "-use_srtp SRTP_AES128_CM_SHA1_80", "-tls1 -cipher ALL:@SECLEVEL=0",
-    "-ct -servername x.example", "-max_send_frag 512 -split_send_frag 512 -servername a.example",
+    "-sigalgs RSA+SHA256 -servername x.example",
+    "-max_send_frag 512 -split_send_frag 512 -servername a.example",
 )
 
 
-def openssl_hello(arguments: str) -> bytes:
-    """Return the first flight of `openssl s_client`; b"" if it says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
-        to = f"127.0.0.1:{listener.getsockname()[1]}"
-        command = ["openssl", "s_client", "-connect", to, *arguments.split()]
-        client = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(1)
-                return connection.recv(65536)
-        except TimeoutError:
-            return b""
-        finally:
-            client.kill()
-            client.wait()
+def openssl_hellos() -> list[bytes]:
+    """Return the first flights of `openssl s_client`, as different as it can say them."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in OPENSSL]
+        for listener, arguments in zip(listeners, OPENSSL, strict=True):
+            listener.settimeout(5)
+            to = f"127.0.0.1:{listener.getsockname()[1]}"
+            client = subprocess.Popen(
+                ["openssl", "s_client", "-connect", to, *arguments.split()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            stack.callback(client.wait)
+            stack.callback(client.kill)
+        return [_first_flight(listener) for listener in listeners]
+
+
+def _first_flight(listener: socket.socket) -> bytes:
+    connection, _ = listener.accept()
+    with connection:
+        connection.settimeout(5)
+        return connection.recv(65536)
 
 
 class Hellos:
@@ -133,8 +138,8 @@ class Hellos:
     def __init__(self) -> None:
         made = [python_hello(**settings) for settings in PYTHON]
         if shutil.which("openssl"):
-            made += [openssl_hello(arguments) for arguments in OPENSSL]
-        self.flights = [flight for flight in made if flight]
+            made += openssl_hellos()
+        self.flights = made
 
     def message(self, dice: Random) -> bytes:
         """Return a handshake message, without records."""

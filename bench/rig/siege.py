@@ -5,7 +5,8 @@ are served on every protocol; no connection, exchange, tunnel or old generation 
 that nobody caught, and the log has no error; memory does not grow.
 
 The proxy runs in this process, so that what is attacked is the core as it was built: with its checks on, or
-under AddressSanitizer.
+under AddressSanitizer. Limits are in seconds of this process's own (`clock`): what a busy machine takes does
+not count.
 """
 
 import asyncio
@@ -15,12 +16,11 @@ import gc
 import logging
 import socket
 import ssl
-import struct
 import sys
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -28,104 +28,23 @@ from fastproxy import Proxy
 from fastproxy._core.exchange import in_progress
 from fastproxy._core.session import living
 
-from .flights import NAMES, SSL_REQUEST, Flight, Flights, answer, datagrams, mutated
+from .clock import Beat, own, within
+from .flights import NAMES, SSL_REQUEST, Flight, Flights
+from .people import WORD, Client, Safe, Servers
 
 AT_ONCE = 200
-LIMIT = 10.0            # seconds to be closed in: time-outs of 0.3 s and 2 s of lingering, and a busy machine
+LIMIT = 10.0            # seconds to be closed in: time-outs of 0.3 s and 2 s of lingering, and a slow build
 PATIENCE = 20.0         # seconds for what good clients are owed, and for everything to be gone
-STALL = 2.0             # seconds without a turn of the loop, after which a limit says nothing
+STALL = 2.0             # seconds of our own in one turn of the loop
 WARM = 3                # batches after which nothing grows any more
 MAY_GROW = 24 * 2**20   # bytes, of a process whose allocator keeps what it had
 QUICK = "300ms"
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
-WORD = b"are you good?"
 GOOD_CLIENT = "127.0.0.2"
-RESET = struct.pack("ii", 1, 0)
 KEPT = ("Arrival", "Downstream", "Upstream", "Relay", "Splice", "Session")
 
 
 class Broken(Exception):
     """Something that must hold does not."""
-
-
-# -- servers ----------------------------------------------------------------------------------------------
-
-
-class Echo(asyncio.DatagramProtocol):
-    """Answers the good, and others with whatever the dice say."""
-
-    def __init__(self, dice: Random) -> None:
-        self.dice = dice
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, address: Any) -> None:
-        for each in [b"good"] if data == WORD else datagrams(self.dice):
-            self.transport.sendto(each, address)
-
-
-class Servers:
-    """One that serves, and one that answers whatever the dice say."""
-
-    def __init__(self, dice: Random) -> None:
-        self.dice = dice
-
-    async def __aenter__(self) -> "Servers":
-        self._good = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._bad = await asyncio.start_server(self._misbehave, "127.0.0.1", 0)
-        loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: Echo(self.dice), ("127.0.0.1", 0))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._good.close()
-        self._bad.close()
-        self._udp.close()
-
-    @property
-    def good(self) -> str:
-        return _address(self._good)
-
-    @property
-    def bad(self) -> str:
-        return _address(self._bad)
-
-    @property
-    def udp(self) -> str:
-        host, port = self._udp.get_extra_info("sockname")
-        return f"{host}:{port}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(GOOD)
-                await writer.drain()
-        writer.close()
-
-    async def _misbehave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer, perhaps before anything was asked; then end, at once or a little later."""
-        dice = self.dice
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            for _ in range(dice.randint(0, 3)):
-                if dice.random() < 0.8:
-                    async with asyncio.timeout(0.2):
-                        if not await reader.read(65536):
-                            break
-                writer.write(answer(dice) if dice.random() < 0.8 else b"S")
-                await writer.drain()
-            if dice.random() < 0.3:
-                writer.write_eof()
-                async with asyncio.timeout(0.2):
-                    await reader.read(65536)
-            if dice.random() < 0.2:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        writer.close()
-
-
-def _address(server: asyncio.Server) -> str:
-    host, port = server.sockets[0].getsockname()
-    return f"{host}:{port}"
 
 
 # -- the house --------------------------------------------------------------------------------------------
@@ -153,7 +72,7 @@ def document(servers: Servers, generation: int) -> dict[str, Any]:
     def http(rule: str, service: str, *entry_points: str, **more: object) -> dict[str, Any]:
         return {"rule": rule, "service": service, "entryPoints": [*entry_points] or ["web", "plain"], **more}
 
-    def stream(name: str, service: str, tls: dict[str, Any]) -> dict[str, Any]:
+    def stream(name: str, service: str, **tls: object) -> dict[str, Any]:
         return {"rule": f"HostSNI(`{name}`)", "service": service, "entryPoints": ["web"], "tls": tls}
 
     return {
@@ -180,11 +99,18 @@ def document(servers: Servers, generation: int) -> dict[str, Any]:
             "routers": {
                 "good": {"rule": f"ClientIP(`{GOOD_CLIENT}`)", "service": "good", "entryPoints": ["db"]},
                 "bad": {"rule": "HostSNI(`*`)", "service": "bad", "entryPoints": ["db"]},
-                "sealed": stream("tcp.example", "good", {}),
-                "ended": stream("db.example", "bad", {}),
-                "passed": stream("pass.example", "bad", {"passthrough": True}),
+                "sealed": stream("tcp.example", "good"),
+                "ended": stream("db.example", "bad"),
+                "passed": stream("pass.example", "bad", passthrough=True),
+                "calm": stream("calm.example", "calm", passthrough=True),
+                "base": stream("base.example", "base", passthrough=True),
             },
-            "services": {"good": loaded("address", good), "bad": loaded("address", bad)},
+            "services": {
+                "good": loaded("address", good),
+                "bad": loaded("address", bad),
+                "calm": loaded("address", servers.calm),
+                "base": loaded("address", servers.base),
+            },
         },
         "udp": {
             "routers": {"dns": {"service": "dns", "entryPoints": ["dns"]}},
@@ -252,93 +178,6 @@ def listening() -> Iterator[Ears]:
             each.propagate = propagate
 
 
-# -- clients ----------------------------------------------------------------------------------------------
-
-
-def _careless() -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    return made
-
-
-CARELESS = _careless()
-
-
-class Client:
-    """One connection, by system calls alone."""
-
-    def __init__(self, source: str = "127.0.0.1") -> None:
-        self.loop = asyncio.get_running_loop()
-        self.sock = socket.socket()
-        self.sock.setblocking(False)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.bind((source, 0))
-
-    async def connect(self, address: tuple[str, int]) -> None:
-        await self.loop.sock_connect(self.sock, address)
-
-    async def send(self, data: bytes) -> None:
-        await self.loop.sock_sendall(self.sock, data)
-
-    async def read(self) -> bytes:
-        return await self.loop.sock_recv(self.sock, 65536)
-
-    async def rest(self) -> None:
-        """Read until the other side has ended, with a reset or not."""
-        with contextlib.suppress(ConnectionError):
-            while await self.read():
-                pass
-
-    def reset(self) -> None:
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.sock.close()
-
-
-class Safe:
-    """TLS over a client, as Python's ssl speaks it; what is sent can be spoilt."""
-
-    def __init__(self, client: Client, name: str | None, spoil: Callable[[bytes], bytes] = bytes) -> None:
-        self.client, self.spoil = client, spoil
-        self.came, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = CARELESS.wrap_bio(self.came, self.out, server_hostname=name)
-
-    async def shake_hands(self) -> None:
-        while True:
-            try:
-                self.tls.do_handshake()
-                await self._flush()
-                return
-            except ssl.SSLWantReadError:
-                await self._flush()
-                await self._more()
-
-    async def send(self, data: bytes) -> None:
-        if data:
-            self.tls.write(data)
-        await self._flush()
-
-    async def read(self) -> bytes:
-        while True:
-            try:
-                return self.tls.read(65536)
-            except ssl.SSLWantReadError:
-                await self._more()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-
-    async def _flush(self) -> None:
-        if self.out.pending:
-            await self.client.send(self.spoil(self.out.read()))
-
-    async def _more(self) -> None:
-        data = await self.client.read()
-        if data:
-            self.came.write(data)
-        else:
-            self.came.write_eof()
-
-
 # -- the siege --------------------------------------------------------------------------------------------
 
 
@@ -351,7 +190,6 @@ class Siege:
         self.said: Counter[str] = Counter()
         self.generations: list[weakref.ref[Any]] = []
         self.overdue: list[str] = []
-        self.stood_still = 0
         self.began = 0
 
     async def run(self, seconds: float, first: int = 0, size: int = 600) -> Counter[str]:
@@ -361,8 +199,7 @@ class Siege:
         with listening() as self.ears:
             async with Servers(Random(self.seed)) as self.servers:
                 self.proxy = Proxy(STATIC, self._document())
-                beat = asyncio.ensure_future(self._beat())
-                async with self.proxy:
+                async with self.proxy, Beat() as self.beat:
                     while True:
                         try:
                             await self._attack(size)
@@ -372,7 +209,6 @@ class Siege:
                         self.batch += 1
                         if time.monotonic() >= end:
                             break
-                beat.cancel()
             self._no_errors()
         return self.ears.told
 
@@ -421,20 +257,14 @@ class Siege:
             await client.connect(self.proxy.address(entry))
             with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
                 async with asyncio.timeout(2.0):
-                    say: Any = client
                     if flight.over_tls:
-                        spoilt = dice.random() < 0.2
-                        say = Safe(client, dice.choice((*NAMES, None)),
-                                   lambda data: mutated(dice, data) if spoilt else data)
-                        await say.shake_hands()
-                    for piece in flight.pieces:
-                        await say.send(piece)
-                        if rest:
-                            await asyncio.sleep(rest)
+                        await self._say_safely(client, flight, dice, rest)
+                    else:
+                        await _say(client, flight, rest)
             if ending == "end":
                 with contextlib.suppress(OSError):
                     client.sock.shutdown(socket.SHUT_WR)
-            if ending in ("stay", "end") and not await self._is_closed(client):
+            if ending in ("stay", "end") and not await within(LIMIT, client.rest()):
                 said = b"".join(flight.pieces)
                 pieces = f"{len(said)} bytes in {len(flight.pieces)} pieces"
                 self.overdue.append(f"{flight.kind} on {entry}, {ending}: {said[:80]!r}, {pieces}")
@@ -443,36 +273,37 @@ class Siege:
         finally:
             client.sock.close()
 
+    async def _say_safely(self, client: Client, flight: Flight, dice: Random, rest: float) -> None:
+        """Shake hands and speak over TLS, in one of the ways in which that can be done badly."""
+        manner = dice.choice(("well", "well", "spoilt", "spoilt later", "in pieces", "hello again", "within",
+                              "goodbye and more", "nonsense"))
+        safe = Safe(client, dice.choice((*NAMES, None)), dice)
+        if manner == "within":
+            await safe.begin()
+            return
+        safe.is_spoilt = manner == "spoilt"
+        safe.is_cut = manner == "in pieces"
+        await safe.shake_hands()
+        safe.is_spoilt = manner == "spoilt later"
+        if manner == "hello again":
+            await client.send(self.flights.hellos.flight(dice))
+        if manner == "nonsense":
+            await client.send(dice.randbytes(dice.choice((1, 5, 300, 20000))))
+        if manner == "goodbye and more":
+            await safe.say_goodbye()
+        await _say(safe, flight, rest)
+
     # ---------------------------------------------------------------- what must hold
-
-    async def _is_closed(self, client: Client) -> bool:
-        """Read to the end; False if it does not come within the limit, while the loop goes on."""
-        while True:
-            before = self.stood_still
-            try:
-                async with asyncio.timeout(LIMIT):
-                    await client.rest()
-                return True
-            except TimeoutError:
-                await asyncio.sleep(0)
-                if self.stood_still == before:
-                    return False
-
-    async def _beat(self) -> None:
-        """Notice when nobody let this process run."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.1)
-            if time.monotonic() - before > STALL:
-                self.stood_still += 1
 
     async def _check(self, done: int) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._good_are_served()
-        except (TimeoutError, OSError) as error:
+            if not await within(PATIENCE, self._good_are_served()):
+                raise Broken(f"good clients are not served in {PATIENCE:.0f} s")
+        except OSError as error:
             raise Broken(f"a good client is not served: {error!r}") from error
         await self._everything_is_gone()
+        if self.beat.longest > STALL:
+            raise Broken(f"one turn of the loop took {self.beat.longest:.1f} s of our own: {self.beat.where}")
         self._no_errors()
         if done == WARM:
             self.began = allocated()
@@ -485,6 +316,8 @@ class Siege:
             ("web", b"", ""), ("web", line, ""), ("plain", b"", ""), ("db", b"", ""),
             ("web", b"", "good.example"), ("web", line, "good.example"), ("web", b"", "tcp.example"),
             ("web", SSL_REQUEST, "tcp.example"), ("web", line + SSL_REQUEST, "tcp.example"),
+            ("web", b"", "calm.example"), ("web", line, "calm.example"),
+            ("web", SSL_REQUEST, "base.example"), ("web", line + SSL_REQUEST, "base.example"),
         ):
             client = Client(GOOD_CLIENT)
             try:
@@ -519,9 +352,9 @@ class Siege:
                             return
 
     async def _everything_is_gone(self) -> None:
-        end = time.monotonic() + PATIENCE
+        end = own() + PATIENCE
         while left := self._left():
-            if time.monotonic() > end:
+            if own() > end:
                 raise Broken(f"left behind: {left}")
             await asyncio.sleep(0.05)
 
@@ -545,6 +378,13 @@ class Siege:
     def _no_errors(self) -> None:
         if self.ears.errors:
             raise Broken("\n".join(["the log tells:", *self.ears.errors[:5]]))
+
+
+async def _say(client: Any, flight: Flight, rest: float) -> None:
+    for piece in flight.pieces:
+        await client.send(piece)
+        if rest:
+            await asyncio.sleep(rest)
 
 
 def allocated() -> int:
