@@ -84,8 +84,6 @@ def terms_of(name: str, configured: Options) -> Terms:
     least, most = configured.min_version or LEAST, configured.max_version or MOST
     ciphers = tuple(CIPHER_SUITES[each] for each in configured.cipher_suites if each in CIPHER_SUITES)
     if configured.cipher_suites and not ciphers:
-        if most != "VersionTLS13":
-            raise Broken(f"cipherSuites: all of them are of TLS 1.3, and maxVersion is {most}")
         least = "VersionTLS13"
     auth = configured.client_auth
     settings = Settings(

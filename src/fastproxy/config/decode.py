@@ -95,7 +95,8 @@ def _choosing(words: tuple[str, ...], choice: Choice) -> Reader:
         if text.lower() in not_yet:
             findings.error(where, f'"{text}" is not supported yet; use {" or ".join(words)}')
         else:
-            findings.error(where, _not_one_of(text, words))
+            meant = nearest(text, words)
+            findings.error(where, _not_one_of(text, words) + (f"; did you mean {meant}?" if meant else ""))
         return REFUSED
 
     return read

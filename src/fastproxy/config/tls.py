@@ -5,11 +5,12 @@ that a document declares: each certificate goes by the name of its file.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import field
 
+from .findings import nearest
 from .schema import Mistake, Reads, Section
 
 DEFAULT = "default"
@@ -69,7 +70,12 @@ _CURVES = {name.lower(): group for name, group in CURVES.items()}
 def cipher_suite(text: str) -> str:
     """Check the name of a cipher suite, as Go spells it."""
     if text not in CIPHER_SUITES and text not in CIPHER_SUITES_13:
-        advice = "OpenSSL has no RC4" if "_RC4_" in text else "write one such as " + CIPHER_SUITES_13[0]
+        known = [*CIPHER_SUITES, *CIPHER_SUITES_13]
+        meant = _by_openssl(text, CIPHER_SUITES) or nearest(text, known)
+        if "_RC4_" in text:
+            advice = "OpenSSL has no RC4"
+        else:
+            advice = f"did you mean {meant}?" if meant else f"write one such as {CIPHER_SUITES_13[0]}"
         raise ValueError(f'"{text}" is not a cipher suite that is supported; {advice}')
     return text
 
@@ -77,8 +83,15 @@ def cipher_suite(text: str) -> str:
 def curve(text: str) -> str:
     """Check the name of a curve, and return that of OpenSSL."""
     if text.lower() not in _CURVES:
-        raise ValueError(f'"{text}" is not the name of a curve; there are {", ".join(CURVES)}')
+        meant = _by_openssl(text, CURVES) or nearest(text, CURVES)
+        advice = f"did you mean {meant}?" if meant else f"there are {', '.join(CURVES)}"
+        raise ValueError(f'"{text}" is not the name of a curve; {advice}')
     return _CURVES[text.lower()]
+
+
+def _by_openssl(text: str, names: Mapping[str, str]) -> str:
+    """Return what somebody means who writes OpenSSL's name, or ''."""
+    return next((ours for ours, theirs in names.items() if theirs.lower() == text.lower()), "")
 
 
 # --- in a router, in an entry point ----------------------------------------------------------------
@@ -216,6 +229,9 @@ class Options(Section, frozen=True):
     def mistakes(self) -> Iterator[Mistake]:
         if (self.min_version or LEAST) > (self.max_version or MOST):
             yield "minVersion", f"{self.min_version or LEAST} is above maxVersion, {self.max_version or MOST}"
+        is_new = self.cipher_suites and all(each in CIPHER_SUITES_13 for each in self.cipher_suites)
+        if is_new and (self.max_version or MOST) != MOST:
+            yield "cipherSuites", f"all of them are of TLS 1.3, and maxVersion is {self.max_version}"
 
 
 class TLSConfiguration(Section, frozen=True):
