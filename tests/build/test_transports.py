@@ -1,5 +1,6 @@
 """A serversTransport becomes limits and a TLS context, or says why not."""
 
+import os
 import ssl
 import weakref
 
@@ -157,6 +158,7 @@ GARBAGE = "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n"
         ({"root_cas": ("no/such.pem",)}, 'rootCAs[0]: "no/such.pem" is neither a file nor a PEM text'),
         ({"root_cas": ("/proc",)}, 'rootCAs[0]: cannot read "/proc": is a directory'),
         ({"root_cas": (GARBAGE,)}, "rootCAs[0]: no certificate can be read: "),
+        ({"root_cas": (os.devnull,)}, "rootCAs[0]: no certificate can be read: empty certificate data"),
         ({"cipher_suites": ("TLS_NULL",)}, 'cipherSuites[0]: "TLS_NULL" is not a cipher suite'),
         (
             {"min_version": "VersionTLS13", "max_version": "VersionTLS12"},

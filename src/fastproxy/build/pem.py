@@ -1,6 +1,7 @@
 """TLS contexts, certificates, keys and versions on their way into one, and why one cannot be used."""
 
 import os
+import re
 import ssl
 import warnings
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from .._core import openssl
 from .runtime import Broken
+
+_PLACE = re.compile(r" \(_ssl\.c:\d+\)$")
+"""Where in the source of Python something was raised, which helps nobody."""
 
 VERSIONS = {
     "VersionTLS10": ssl.TLSVersion.TLSv1,
@@ -40,7 +44,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     reason = getattr(error, "strerror", None) or str(error)
-    return str(reason).partition("\n")[0].lower().removesuffix(".")
+    return _PLACE.sub("", str(reason).partition("\n")[0]).lower().removesuffix(".")
 
 
 def new_context(protocol: int) -> ssl.SSLContext:
@@ -85,7 +89,7 @@ def add_authorities(context: ssl.SSLContext, roots: tuple[bytes, ...], option: s
     for at, root in enumerate(roots):
         try:
             context.load_verify_locations(cadata=root.decode("ascii", "ignore"))
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError) as error:  # ValueError: it is empty
             raise Broken(f"{option}[{at}]: no certificate can be read: {reason_of(error)}") from None
 
 
