@@ -60,7 +60,7 @@ switcher health serving certificates shown support api
 
 internals app whoami demo
 
-. worker supervisor check healthcheck serve offline commands cli __main__
+. worker supervisor references material rivals check healthcheck serve offline commands cli __main__
 """
 
 # Doors: what is named before the colon is imported by what is named after it, and by nobody else.

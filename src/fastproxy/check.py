@@ -1,24 +1,28 @@
-"""`fastproxy check`: every problem of static and dynamic files; no socket, no loop, no compiled core.
+"""`fastproxy check`: every problem of static and dynamic files. No socket, no loop; and no compiled core,
+unless there is TLS to look at.
 
-What one section cannot know by itself is looked for here: rules, and names that refer to nothing. That is
-done on the keys and texts of a document and not on its objects, so that one mistake hides no other.
+What one section cannot know by itself is looked for here: rules, names that refer to nothing, files, routers
+in each other's way. Most of that is done on the keys and texts of a document and not on its objects, so that
+one mistake hides no other.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .build.runtime import ROUTERS, TCP_ROUTERS, UDP_ROUTERS
 from .config import internal
 from .config.decode import plan_of, text_of
 from .config.document import decode, read_whole
-from .config.dynamic import KINDS
-from .config.findings import Findings, Place, Where, nearest, shown_path, unknown
+from .config.dynamic import KINDS, Configuration
+from .config.findings import Findings, Place, Where, shown_path, written_path
+from .config.merge import first_wins
 from .config.sources import DYNAMIC_ROOTS, read_static
-from .config.static import PROVIDER_NAMES, FileProvider, StaticConfiguration
+from .config.static import FileProvider, StaticConfiguration
 from .config.texts import TEMPLATE, Format, Loaded, decoded, documents_in, load
-from .config.tls import DEFAULT
 from .errors import Problem
+from .references import NESTS, REFERENCES, Names, Nest, loop_from
+from .rivals import Rival, rivals_of
 from .rules.compile import compile_rule
 from .rules.syntax import HTTP, TCP, Language, RuleError
 
@@ -35,107 +39,17 @@ SECTIONS |= {"tls.options": "TLS options", "tls.stores": "TLS store"}
 RULES = {"http.routers": HTTP, "tcp.routers": TCP}
 """Sections whose objects have rules, and the language of these."""
 
-
-class Reference(NamedTuple):
-    """A place in an object that names another one."""
-
-    section: str
-    option: tuple[str, ...]
-    kind: str
-
-
-REFERENCES = (
-    Reference("http.routers", ("entryPoints",), "entry point"),
-    Reference("http.routers", ("middlewares",), "middleware"),
-    Reference("http.routers", ("service",), "service"),
-    Reference("http.routers", ("tls", "options"), "TLS options"),
-    Reference("http.services", ("loadBalancer", "serversTransport"), "serversTransport"),
-    Reference("http.middlewares", ("chain", "middlewares"), "middleware"),
-    Reference("tcp.routers", ("entryPoints",), "entry point"),
-    Reference("tcp.routers", ("middlewares",), "TCP middleware"),
-    Reference("tcp.routers", ("service",), "TCP service"),
-    Reference("tcp.services", ("loadBalancer", "serversTransport"), "TCP serversTransport"),
-    Reference("tcp.services", ("weighted", "services", "name"), "TCP service"),
-    Reference("udp.routers", ("entryPoints",), "UDP entry point"),
-    Reference("udp.routers", ("service",), "UDP service"),
-    Reference("udp.services", ("weighted", "services", "name"), "UDP service"),
+AUTHORITIES = (
+    ("tls.options", ("clientAuth", "caFiles")),
+    ("http.serversTransports", ("rootCAs",)),
+    ("tcp.serversTransports", ("tls", "rootCAs")),
 )
-
-
-class Nest(NamedTuple):
-    """A kind of objects that may be made of others of their kind."""
-
-    section: str
-    option: tuple[str, ...]
-    noun: str
-
-
-NESTS = (
-    Nest("http.middlewares", ("chain", "middlewares"), "chain"),
-    Nest("tcp.services", ("weighted", "services", "name"), "service"),
-    Nest("udp.services", ("weighted", "services", "name"), "service"),
-)
+"""Sections, and where their objects name certificates of authorities."""
 
 STATIC_ROOTS = plan_of(StaticConfiguration).names()
 
 PLUGINS = "fastproxy.plugins"
 """The group of entry points in which packages offer their plugins."""
-
-
-class Names(NamedTuple):
-    """What may be referred to."""
-
-    provider: str
-    """Whose documents these are; a name without a provider is one of its own."""
-
-    by_kind: Mapping[str, Iterable[str]]
-    """Bare names by the word for their kind. A kind that is not there is not checked."""
-
-    internal: Iterable[str] | None = None
-    """The internal services that are switched on; None: they are not known, and not checked."""
-
-    def mistake(self, kind: str, reference: str) -> str:
-        """Return what is wrong with a reference, or ''."""
-        if kind not in self.by_kind or not reference:
-            return ""
-        if kind == "TLS options" and reference == DEFAULT:
-            return ""  # they are there without being declared
-        name, at, provider = reference.rpartition("@")
-        if not at or kind in ("entry point", "UDP entry point", "plugin"):
-            name, provider = reference, self.provider
-        if provider == internal.PROVIDER:
-            return self._internal(kind, name)
-        if provider != self.provider:
-            return _foreign(name, provider, self.provider)
-        return "" if name in self.by_kind[kind] else self._missing(kind, name)
-
-    def _internal(self, kind: str, name: str) -> str:
-        """Return what is wrong with a name of the provider `internal`, or ''."""
-        if kind.endswith("serversTransport") and name == "default":
-            return ""
-        if kind != "service" or name not in internal.NAMES:
-            known = [f"{each}@{internal.PROVIDER}" for each in internal.BUILT] if kind == "service" else []
-            return unknown(kind, f"{name}@{internal.PROVIDER}", known)
-        is_there = name in internal.BUILT if self.internal is None else name in self.internal
-        return "" if is_there else internal.refusal(name)
-
-    def _missing(self, kind: str, name: str) -> str:
-        names = sorted(self.by_kind[kind])
-        if nearest(name, names):
-            return unknown(kind, name, names)
-        known = (
-            f"known: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
-            if names
-            else "none is declared"
-        )
-        return f'unknown {kind} "{name}"; {known}'
-
-
-def _foreign(name: str, provider: str, own: str) -> str:
-    """Return what is wrong with a name of another provider."""
-    if provider in PROVIDER_NAMES.split():
-        return f'"{name}@{provider}": the provider {provider} is not supported yet; there is {own}'
-    return f'"{name}@{provider}": {unknown("provider", provider, [own, internal.PROVIDER])}'
 
 
 class Document:
@@ -145,6 +59,9 @@ class Document:
         """source: the name for messages; its end tells the format."""
         self.source = source
         self.raw: Mapping[str, Any] = {}
+        self.made: Configuration | None = None
+        """The objects that are in order; None: the document is refused."""
+
         self._findings = Findings()
         self._loaded: Loaded | None = None
         self._lines: list[str] = []
@@ -161,7 +78,7 @@ class Document:
         self._loaded = load(text, self.source, self._findings)
         if self._loaded.raw is not None:
             self.raw = self._loaded.raw
-            decode(self.raw, self._findings)
+            self.made = decode(self.raw, self._findings)
 
     def problems(self) -> list[Problem]:
         """Return everything that was found, sorted by place."""
@@ -199,6 +116,8 @@ class Document:
         """Look for names that refer to nothing."""
         for section, option, kind in REFERENCES:
             for owner in self.names(section):
+                if section == "tcp.routers" and kind == "TLS options" and self._passes(owner):
+                    continue  # then they do not count
                 for where, text in texts_at(self.raw, *section.split("."), owner, *option):
                     if mistake := names.mistake(kind, text):
                         self._findings.error(where, mistake)
@@ -208,24 +127,102 @@ class Document:
                 if mistake := names.mistake("plugin", name):
                     self._findings.error((where, name, name), mistake, on_key=True)
 
-    def find_files(self) -> None:
-        """Look for certificates, keys and authorities that are no files and no PEM texts either."""
-        for where, text in self._file_options():
-            if text and "-----BEGIN " not in text and not os.path.isfile(text):
-                self._findings.error(where, f'"{text.splitlines()[0]}" is neither a file nor a PEM text')
+    def _passes(self, name: str) -> bool:
+        """Tell whether a TCP router passes TLS through."""
+        passes = _at(self.raw, "tcp", "routers", name, "tls", "passthrough")[1]
+        return text_of(passes) in ("true", "1")
 
-    def _file_options(self) -> Iterator[tuple[Where, str]]:
-        where, certificates = _at(self.raw, "tls", "certificates")
-        for at, each in enumerate(certificates if isinstance(certificates, list) else ()):
-            for option in ("certFile", "keyFile"):
-                key = _key(each, option)
-                if isinstance(each, dict) and key in each:
-                    yield ((where, at, ""), key, option), text_of(each[key]) or ""
-        for name in self.names("tls.stores"):
-            for option in ("certFile", "keyFile"):
-                yield from texts_at(self.raw, "tls", "stores", name, "defaultCertificate", option)
-        for name in self.names("tls.options"):
-            yield from texts_at(self.raw, "tls", "options", name, "clientAuth", "caFiles")
+    def find_material(self) -> None:
+        """Look at certificates, keys, authorities, and whether the TLS options can be had here."""
+        pairs, authorities = list(self._pairs()), list(self._authorities())
+        if not pairs and not authorities and not self._has_terms():
+            return
+        # Imported late, because it loads the core and the TLS library.
+        from . import material
+
+        for where, section in pairs:
+            for fault in material.faults_of_pair(*_pair_in(section)):
+                self._note(where, section, fault)
+        for where, text in authorities:
+            for fault in material.faults_of_authority(text):
+                self._note(where, None, fault)
+        self._find_twins(material.names_of)
+        for path, faults in self._faults_of_objects(material):
+            for fault in faults:
+                option, number = fault.option.removesuffix("]").partition("[")[::2]
+                where, value = _at(self.raw, *path, *filter(None, option.split(".")))
+                self._note(
+                    (where, int(number), "") if number and isinstance(value, list) else where, None, fault
+                )
+
+    def _has_terms(self) -> bool:
+        """Tell whether some object says on which terms TLS is spoken."""
+        made = self.made or Configuration()
+        transports = made.http.servers_transports.values()
+        return bool(made.tls.options) or any(
+            each.cipher_suites or each.min_version or each.max_version for each in transports
+        )
+
+    def _faults_of_objects(self, material: Any) -> Iterator[tuple[tuple[str, ...], Iterator[Any]]]:
+        """Yield what is wrong with objects that were read, and the path of each."""
+        made = self.made or Configuration()
+        for name, options in made.tls.options.items():
+            yield ("tls", "options", name), material.faults_of_options(name, options)
+        for name, transport in made.http.servers_transports.items():
+            yield ("http", "serversTransports", name), material.faults_of_transport(transport)
+        for name, stream in made.tcp.servers_transports.items():
+            if stream.tls is not None:
+                yield ("tcp", "serversTransports", name, "tls"), material.faults_of_transport(stream.tls)
+
+    def _note(self, where: Where, section: Mapping[str, Any] | None, fault: Any) -> None:
+        """Add a fault, unless it is there. section: if `where` is its place, and the fault in an option."""
+        if section is not None:
+            where = (where, _key(section, fault.option), fault.option)
+        if all(each.where != where or each.message != fault.message for each in self._findings.found):
+            add = self._findings.warning if fault.is_warning else self._findings.error
+            add(where, fault.message)
+
+    def _find_twins(self, names_of: Callable[[str], tuple[str, ...]]) -> None:
+        """Look for certificates with the names of an earlier one."""
+        first: dict[tuple[str, ...], int] = {}
+        where, listed = _at(self.raw, "tls", "certificates")
+        for at, section in enumerate(listed if isinstance(listed, list) else ()):
+            names = names_of(_pair_in(section)[0]) if isinstance(section, dict) else ()
+            if names and first.setdefault(names, at) != at:
+                message = (
+                    f"certificates[{first[names]}] is for the same names, and is taken in place of this one"
+                )
+                self._findings.warning((where, at, ""), message)
+
+    def _pairs(self) -> Iterator[tuple[Where, Mapping[str, Any]]]:
+        """Yield the sections that have a certificate and a key, of which both are written."""
+        paths: list[tuple[str, ...]] = [("tls", "certificates")]
+        paths += [("tls", "stores", name, "defaultCertificate") for name in self.names("tls.stores")]
+        for name in self.names("http.serversTransports"):
+            paths.append(("http", "serversTransports", name, "certificates"))
+        for name in self.names("tcp.serversTransports"):
+            paths.append(("tcp", "serversTransports", name, "tls", "certificates"))
+        for path in paths:
+            where, value = _at(self.raw, *path)
+            listed: list[tuple[Where, Any]] = [(where, value)]
+            if isinstance(value, list):
+                listed = [((where, at, ""), each) for at, each in enumerate(value)]
+            for place, each in listed:
+                if isinstance(each, dict) and all(_pair_in(each)):
+                    yield place, each
+
+    def _authorities(self) -> Iterator[tuple[Where, str]]:
+        for kind, option in AUTHORITIES:
+            for name in self.names(kind):
+                for where, text in texts_at(self.raw, *kind.split("."), name, *option):
+                    if text:
+                        yield where, text
+
+    def note_rival(self, rival: Rival) -> None:
+        """Add what is wrong about a router because of others."""
+        where, _ = _at(self.raw, *rival.kind.split("."), rival.name, *rival.option)
+        add = self._findings.error if rival.is_error else self._findings.warning
+        add(where, rival.message, on_key=not rival.option)
 
     def find_duplicates(self, taken: dict[tuple[str, str], str]) -> None:
         """Look for names that earlier documents have. taken: whose each name is; is added to."""
@@ -239,7 +236,7 @@ class Document:
     def find_loops(self, nest: Nest, members: Mapping[str, Sequence[str]]) -> None:
         """Look for chains, or weighted services, that run back into themselves."""
         for name in self.names(nest.section):
-            loop = _loop(name, members)
+            loop = loop_from(name, members)
             if loop:
                 where, _ = _at(self.raw, *nest.section.split("."), name, *nest.option[:2])
                 self._findings.error(where, f"the {nest.noun} runs back into itself: {' -> '.join(loop)}")
@@ -257,16 +254,12 @@ class Document:
     def _place_in(self, where: Where, text: str, column: int) -> Place | None:
         """Return the place of a character of a value that stands as it is in one line; None for any other."""
         assert self._loaded is not None
-        place = self._loaded.locate(_written(where), False)
+        place = self._loaded.locate(written_path(where), False)
         line = self._lines[place.line - 1] if 0 < place.line <= len(self._lines) else ""
         start = line.find(text, max(place.column - 1, 0))
         if start < 0 or start > place.column + 2:  # at most three quotes before it
             return None
         return Place(self.source, place.line, start + column)
-
-
-def _written(where: Where | None) -> tuple[str | int, ...]:
-    return (*_written(where[0]), where[1]) if where else ()
 
 
 def _at(raw: Any, *path: str) -> tuple[Where, Any]:
@@ -284,6 +277,14 @@ def _key(raw: Any, name: str) -> str:
     if not isinstance(raw, dict) or name in raw:
         return name
     return next((key for key in raw if key.lower() == name.lower()), name)
+
+
+def _pair_in(section: Mapping[str, Any]) -> tuple[str, str]:
+    """Return certFile and keyFile of a section, '' for what is not there."""
+    cert_file, key_file = (
+        text_of(section.get(_key(section, name))) or "" for name in ("certFile", "keyFile")
+    )
+    return cert_file, key_file
 
 
 def texts_at(raw: Any, *path: str) -> Iterator[tuple[Where, str]]:
@@ -307,21 +308,6 @@ def texts_at(raw: Any, *path: str) -> Iterator[tuple[Where, str]]:
         yield where, text_of(value) or ""
 
 
-def _loop(start: str, chains: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the way from a chain back to itself, or []. Told by the first of its members only."""
-    ways = [[start]]
-    seen = set()
-    while ways:
-        way = ways.pop()
-        for name in chains.get(way[-1], ()):
-            if name == start:
-                return [] if min(way) != start else [*way, start]
-            if name not in seen:
-                seen.add(name)
-                ways.append([*way, name])
-    return []
-
-
 class Scope(NamedTuple):
     """What a static configuration says about dynamic ones."""
 
@@ -332,6 +318,8 @@ class Scope(NamedTuple):
     """Those that are switched on; None: it cannot be said."""
 
     udp_entry_points: tuple[str, ...] = ()
+    static: StaticConfiguration | None = None
+    """The whole; None: it has mistakes."""
 
 
 def check_documents(
@@ -342,7 +330,7 @@ def check_documents(
     scope: None if no static configuration is known; then entry points and plugins are not looked up.
     """
     documents = [Document(source, data) for source, data in files]
-    return _problems_of(documents, names_of(documents, scope, provider))
+    return _problems_of(documents, names_of(documents, scope, provider), scope)
 
 
 def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) -> Names:
@@ -357,7 +345,7 @@ def names_of(documents: Iterable[Document], scope: Scope | None, provider: str) 
     return Names(provider, by_kind, scope.internal_services if scope is not None else None)
 
 
-def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
+def _problems_of(documents: Sequence[Document], names: Names, scope: Scope | None = None) -> list[Problem]:
     nests = [
         (nest, {name: made for each in reversed(documents) for name, made in each.members(nest).items()})
         for nest in NESTS
@@ -366,11 +354,25 @@ def _problems_of(documents: Sequence[Document], names: Names) -> list[Problem]:
     for each in documents:
         each.find_rules()
         each.find_references(names)
-        each.find_files()
+        each.find_material()
         each.find_duplicates(taken)
         for nest, members in nests:
             each.find_loops(nest, members)
+    _find_rivals(documents, names.provider, scope)
     return [problem for each in documents for problem in each.problems()]
+
+
+def _find_rivals(documents: Sequence[Document], provider: str, scope: Scope | None) -> None:
+    """Look for routers that get in each other's way; of which is told where they are declared."""
+    static = scope.static if scope is not None and scope.static is not None else StaticConfiguration()
+    made = [(each.source, each.made) for each in documents if each.made is not None]
+    owners: dict[tuple[str, str], Document] = {}
+    for each in documents:
+        for kind in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS):
+            for name in each.names(kind):
+                owners.setdefault((kind, name), each)
+    for rival in rivals_of(first_wins(made).configuration, provider, static.with_implicit_entries()):
+        owners[rival.kind, rival.name].note_rival(rival)
 
 
 # --- files ------------------------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ def check_all(flags: Sequence[str], environ: Mapping[str, str], more: Sequence[s
     documents, unreadable = _read(files)
     names = names_of(documents, scope, "file")
     static = sorted([*reading.problems, *_static_references(reading.source, names)])
-    return Checked([reading.source, *files], [*static, *unreadable, *_problems_of(documents, names)])
+    return Checked([reading.source, *files], [*static, *unreadable, *_problems_of(documents, names, scope)])
 
 
 def check_files(files: Sequence[str]) -> Checked:
@@ -421,19 +423,20 @@ def _read(files: Iterable[str]) -> tuple[list[Document], list[Problem]]:
 
 
 def _static_references(source: str, names: Names) -> Iterator[Problem]:
-    """Yield the middlewares of entry points that are not there; only a file tells where it names them."""
+    """Yield the middlewares and TLS options of entry points that are not there, where a file names them."""
     raw, locate = _loaded(source)
     for point in _at(raw, "entryPoints")[1] or {}:
-        for where, name in texts_at(raw, "entryPoints", point, "http", "middlewares"):
-            if mistake := names.mistake("middleware", name):
-                place = locate(_written(where), False)
-                yield Problem(
-                    source=place.source,
-                    line=place.line,
-                    column=place.column,
-                    path=shown_path(where),
-                    message=mistake,
-                )
+        for option, kind in ((("middlewares",), "middleware"), (("tls", "options"), "TLS options")):
+            for where, name in texts_at(raw, "entryPoints", point, "http", *option):
+                if mistake := names.mistake(kind, name):
+                    place = locate(written_path(where), False)
+                    yield Problem(
+                        source=place.source,
+                        line=place.line,
+                        column=place.column,
+                        path=shown_path(where),
+                        message=mistake,
+                    )
 
 
 def _scope(made: StaticConfiguration) -> Scope:
@@ -444,6 +447,7 @@ def _scope(made: StaticConfiguration) -> Scope:
         tuple(dynamic_files(provider) if provider else ()),
         internal.services_of(made),
         made.udp_entry_points(),
+        made,
     )
 
 

@@ -1,13 +1,18 @@
 """`fastproxy check`: every mistake gets its line, with file, line, column, path and what to write instead."""
 
 import json
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import trustme
+import yaml
 
 from fastproxy.check import Scope, check_documents, check_files
 from fastproxy.cli import main
+from tests.explain.documents import static_of
 
 GOOD = """\
 http:
@@ -336,38 +341,331 @@ def test_no_loop_no_socket_no_core(folder):
 SECURE = """\
 http:
   routers:
-    shop: {{rule: Host(`a`), service: shop, tls: {{options: {options}}}}}
+    shop: {rule: Host(`a`), service: shop, tls: {options: OPTIONS}}
   services:
-    shop: {{loadBalancer: {{servers: []}}}}
+    shop: {loadBalancer: {servers: [{url: "https://a"}], serversTransport: inside}}
+  serversTransports:
+    inside: {rootCAs: [ca.pem], certificates: [{certFile: c.pem, keyFile: c.key}]}
+tcp:
+  routers:
+    db: {rule: HostSNI(`b`), service: db, tls: {options: OPTIONS}}
+    through: {rule: HostSNI(`c`), service: db, tls: {passthrough: true, options: nobody-looks}}
+  services:
+    db: {loadBalancer: {servers: [{address: "a:1", tls: true}], serversTransport: inside}}
+  serversTransports:
+    inside: {tls: {rootCAs: [ca.pem], certificates: [{certFile: c.pem, keyFile: c.key}]}}
 tls:
   options:
-    strict: {{clientAuth: {{caFiles: [{authority}]}}}}
+    strict: {clientAuth: {caFiles: [ca.pem]}}
   certificates:
-  - {{certFile: {certificate}, keyFile: "-----BEGIN PRIVATE KEY-----"}}
+  - {certFile: c.pem, keyFile: c.key}
   stores:
-    default: {{defaultCertificate: {{certFile: {certificate}, keyFile: {certificate}}}}}
+    default: {defaultCertificate: {certFile: d.pem, keyFile: d.key}}
 """
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def files(folder):
+    """Certificates and keys of several kinds in the current folder."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path("ca.pem")
+    for name, names, times in (
+        ("c", ("c.test", "*.c.test"), {}),
+        ("d", ("d.test",), {}),
+        (
+            "old",
+            ("old.test",),
+            {"not_before": NOW - timedelta(9), "not_after": NOW - timedelta(2)},
+        ),
+        ("new", ("new.test",), {"not_before": NOW + timedelta(10), "not_after": NOW + timedelta(20)}),
+        ("twin", ("*.c.test", "c.test"), {}),
+    ):
+        leaf = authority.issue_cert(*names, **times)
+        leaf.cert_chain_pems[0].write_to_path(f"{name}.pem")
+        leaf.private_key_pem.write_to_path(f"{name}.key")
+    (folder / "empty.pem").touch()
+    (folder / "text.pem").write_text("no certificate")
+    (folder / "cut.pem").write_text((folder / "c.pem").read_text()[:200] + "\n-----END CERTIFICATE-----\n")
+    (folder / "a-folder.pem").mkdir()
+    return folder
 
 
 @pytest.mark.parametrize("options", ["strict", "strict@file", "default", "''"])
-def test_tls_that_is_in_order(tmp_path, options):
-    (tmp_path / "c.pem").touch()
-    here = tmp_path / "c.pem"
-    assert found(SECURE.format(options=options, authority=here, certificate=here)) == []
+def test_tls_that_is_in_order(files, options):
+    assert found(SECURE.replace("OPTIONS", options)) == []
 
 
-def test_tls_options_that_are_not_there(tmp_path):
-    (tmp_path / "c.pem").touch()
-    here = tmp_path / "c.pem"
-    (told,) = found(SECURE.format(options="strickt", authority=here, certificate=here))
-    assert told.endswith('tls.options: unknown TLS options "strickt"; did you mean strict?')
+def test_tls_options_that_are_not_there(files):
+    told = found(SECURE.replace("OPTIONS", "strickt"))
+    assert [each.split(": ", 1)[1] for each in told] == [
+        f'{kind}.tls.options: unknown TLS options "strickt"; did you mean strict?'
+        for kind in ("http.routers.shop", "tcp.routers.db")
+    ]
 
 
-def test_certificates_that_are_not_there():
-    told = found(SECURE.format(options="strict", authority="ca.pem", certificate="c.pem"))
-    assert [each.partition(": ")[2] for each in told] == [
-        'tls.options.strict.clientAuth.caFiles[0]: "ca.pem" is neither a file nor a PEM text',
-        'tls.certificates[0].certFile: "c.pem" is neither a file nor a PEM text',
-        'tls.stores.default.defaultCertificate.certFile: "c.pem" is neither a file nor a PEM text',
-        'tls.stores.default.defaultCertificate.keyFile: "c.pem" is neither a file nor a PEM text',
+def test_tls_options_of_an_entry_point_that_are_not_there(folder, capsys):
+    point = "{address: ':0', http: {tls: {options: strickt@file}}}"
+    (folder / "fastproxy.yml").write_text(STATIC.replace("{address: ':0'}", point))
+    (folder / "dynamic.yml").write_text("tls: {options: {strict: {}}}")
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out == (
+        "fastproxy.yml:1:58: entryPoints.web.http.tls.options: "
+        'unknown TLS options "strickt"; did you mean strict?\n'
+    )
+
+
+NO_FILE = "is neither a file nor a PEM text"
+AUTHORITIES = (
+    "http.serversTransports.inside.rootCAs[0]",
+    "tcp.serversTransports.inside.tls.rootCAs[0]",
+    "tls.options.strict.clientAuth.caFiles[0]",
+)
+PAIRS = (
+    "http.serversTransports.inside.certificates[0].{}",
+    "tcp.serversTransports.inside.tls.certificates[0].{}",
+    "tls.certificates[0].{}",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "paths", "message"),
+    [
+        ("ca.pem", "cx.pem", AUTHORITIES, f'"cx.pem" {NO_FILE}'),
+        ("ca.pem", "empty.pem", AUTHORITIES, "no certificate can be read: empty certificate data"),
+        ("ca.pem", "text.pem", AUTHORITIES, "no certificate can be read: "),
+        ("ca.pem", "a-folder.pem", AUTHORITIES, 'cannot read "a-folder.pem": is a directory'),
+        ("c.pem", "cx.pem", PAIRS, f'certFile: "cx.pem" {NO_FILE}'),
+        ("c.pem", "empty.pem", PAIRS, "certFile: this is no certificate"),
+        ("c.pem", "cut.pem", PAIRS, "certFile: "),
+        ("c.key", "c.kex", PAIRS, f'keyFile: "c.kex" {NO_FILE}'),
+        ("c.key", "d.key", PAIRS, "keyFile: certificate and key cannot be used: key values mismatch"),
+        ("c.key", "c.pem", PAIRS, "keyFile: certificate and key cannot be used: "),
+        (
+            "d.key",
+            "c.key",
+            ("tls.stores.default.defaultCertificate.{}",),
+            "keyFile: certificate and key cannot",
+        ),
+    ],
+)
+def test_files_that_cannot_be_used(files, old, new, paths, message):
+    told = found(SECURE.replace("OPTIONS", "strict").replace(old, new))
+    option, _, rest = message.partition(": ") if "{}" in paths[0] else ("", "", message)
+    assert len(told) == len(paths)
+    for each, path in zip(told, paths, strict=True):
+        place, _, said = each.partition(": ")
+        assert said.startswith(f"{path.format(option)}: {rest}")
+        line, column = map(int, place.split(":")[1:])
+        assert (
+            SECURE.replace("OPTIONS", "strict")
+            .replace(old, new)
+            .split("\n")[line - 1][column - 1 :]
+            .startswith(new)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("old", f"the certificate has expired on {NOW - timedelta(2):%Y-%m-%d}"),
+        ("new", f"the certificate is not valid before {NOW + timedelta(10):%Y-%m-%d}"),
+    ],
+)
+def test_certificates_at_the_wrong_time(files, name, message):
+    document = f"tls: {{certificates: [{{certFile: {name}.pem, keyFile: {name}.key}}]}}"
+    assert found(document) == [f"dynamic.yml:1:33: tls.certificates[0].certFile: warning: {message}"]
+
+
+def test_certificates_for_the_same_names(files):
+    pairs = ", ".join(f"{{certFile: {name}.pem, keyFile: {name}.key}}" for name in ("c", "d", "twin"))
+    (told,) = found(f"tls: {{certificates: [{pairs}]}}")
+    place, message = told.split(": warning: ")
+    assert place.endswith(": tls.certificates[2]")
+    assert message == "certificates[0] is for the same names, and is taken in place of this one"
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            "http: {serversTransports: {t: {cipherSuites: [TLS_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA]}}}",
+            '1:71: http.serversTransports.t.cipherSuites[1]: "TLS_AES_128_GCM_SHA" '
+            "is not a cipher suite that is supported; did you mean TLS_AES_128_GCM_SHA256?",
+        ),
+        (
+            "http: {serversTransports: {t: {minVersion: VersionTLS13, maxVersion: VersionTLS12}}}",
+            "1:44: http.serversTransports.t.minVersion: VersionTLS13 is above maxVersion, VersionTLS12",
+        ),
+        (
+            "http: {serversTransports: {t: {certificates: ["
+            "{certFile: c.pem, keyFile: c.key}, {certFile: d.pem, keyFile: d.key}]}}}",
+            "1:46: http.serversTransports.t.certificates: 2 pairs; more than one is not supported yet",
+        ),
+        (
+            "http: {routers: {r: {rule: Host(`a`), service: api@internal, tls: {options: o}}}}\n"
+            "tls: {options: {o: {alpnProtocols: [h3]}}}",
+            '1:77: http.routers.r.tls.options: TLS options "o@file": '
+            "alpnProtocols has no http/1.1, and nothing else is spoken yet",
+        ),
+    ],
+)
+def test_terms_that_cannot_be_had(files, document, message):
+    assert found(document) == [f"dynamic.yml:{message}"]
+
+
+def test_ciphers_that_openssl_does_not_have():
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers("DES-CBC3-SHA")
+    except ssl.SSLError:
+        assert found("tls: {options: {o: {cipherSuites: [TLS_RSA_WITH_3DES_EDE_CBC_SHA]}}}") == [
+            "dynamic.yml:1:35: tls.options.o.cipherSuites: OpenSSL here has none of DES-CBC3-SHA"
+        ]
+    else:
+        pytest.skip("this OpenSSL has 3DES")
+
+
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO >= (3, 5), reason="this OpenSSL has it")
+def test_curves_that_openssl_does_not_have():
+    (told,) = found("tls: {options: {o: {curvePreferences: [X25519, X25519MLKEM768]}}}")
+    assert told.startswith("dynamic.yml:1:39: tls.options.o.curvePreferences: ")
+    assert "X25519MLKEM768" in told
+
+
+# --- routers in each other's way ----------------------------------------------------------------------------
+
+CONFLICTING = (
+    "router's TLSOptions configuration is conflicting with other routers on the same entrypoint and host, "
+    "default TLS options will be used instead"
+)
+BOTH = Scope(
+    ("web", "db"),
+    udp_entry_points=("dns", "ntp"),
+    static=static_of(
+        {
+            "entryPoints": {
+                "web": {"address": ":1"},
+                "db": {"address": ":2"},
+                "dns": {"address": ":3/udp"},
+                "ntp": {"address": ":4/udp"},
+            }
+        }
+    ),
+)
+
+
+def http(**routers):
+    return {
+        "http": {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"url": "http://a"}]}}}}
+    }
+
+
+def streams(kind, **routers):
+    return {
+        kind: {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"address": "a:1"}]}}}}
+    }
+
+
+def at(rule, **more):
+    return {"rule": rule, "service": "s", **more}
+
+
+NAMED = {"tls": {"options": {"o": {}}}}
+OWN = {"options": "o"}
+SAME = "has the same rule and goes before it"
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message"),
+    [
+        (
+            {**http(a=at("Host(`h`)", tls=OWN), b=at("Host(`h`) && Path(`/`)", tls={})), **NAMED},
+            "http.routers.a.tls.options",
+            f"{CONFLICTING}: b has default for h",
+        ),
+        (
+            {**http(a=at("Path(`/`)", tls=OWN)), **NAMED},
+            "http.routers.a.tls.options",
+            f"{CONFLICTING}: it has no Host, whose name would choose them",
+        ),
+        (
+            {
+                **http(
+                    a=at("Host(`h`)", tls=OWN, entryPoints=["web"]),
+                    b=at("Host(`h`)", tls={}, entryPoints=["db"]),
+                ),
+                **NAMED,
+            },
+            "",
+            "",
+        ),
+        (
+            http(a=at("Host(`h`)"), b=at("Host(`h`)")),
+            "http.routers.b.rule",
+            f"no request comes here: router a {SAME}, by its name",
+        ),
+        (
+            http(a=at("Host(`h`)"), b=at("Host(`h`)", priority=100)),
+            "http.routers.a.rule",
+            f"no request comes here: router b {SAME}, priority 100 above 9",
+        ),
+        (http(a=at("Host(`h`)"), b=at("Host(`h`)", tls={})), "", ""),
+        (http(a=at("Host(`h`)", entryPoints=["web"]), b=at("Host(`h`)")), "", ""),
+        (
+            streams("tcp", a=at("HostSNI(`*`)", tls={}), b=at("HostSNI(`*`)", tls={"passthrough": True})),
+            "tcp.routers.b.rule",
+            f"no connection comes here: TCP router a {SAME}, by its name",
+        ),
+        (
+            {
+                **http(a=at("Host(`h`)", entryPoints=["db"]), b=at("Host(`h`)"), c=at("Host(`h`)", tls={})),
+                **streams("tcp", all=at("HostSNI(`*`)", entryPoints=["db"])),
+            },
+            "http.routers.a",
+            "no request comes here: on db TCP router all takes all connections without TLS",
+        ),
+        (
+            {
+                **http(a=at("Host(`h`)", entryPoints=["db"])),
+                **streams("tcp", all=at("HostSNI(`*`)", entryPoints=["db"], tls={})),
+            },
+            "",
+            "",
+        ),
+        (
+            streams("udp", a={"service": "s", "entryPoints": ["dns"]}, c={"service": "s"}),
+            "udp.routers.a",
+            "no datagram comes here: c serves on dns, of several routers the last by name",
+        ),
+        (streams("udp", a={"service": "s"}, b={"service": "s", "entryPoints": ["dns"]}), "", ""),
+    ],
+)
+def test_routers_in_each_others_way(document, path, message):
+    told = found(yaml.safe_dump(document), scope=BOTH)
+    assert [each.split(": ", 1)[1] for each in told] == ([f"{path}: warning: {message}"] if path else [])
+
+
+def test_a_copy_for_an_entry_point_is_told_of_once():
+    """An entry point with middlewares or TLS of its own makes copies of routers."""
+    points = {"web": {"address": ":1", "http": {"tls": {}}}, "db": {"address": ":2"}}
+    scope = Scope(("web", "db"), static=static_of({"entryPoints": points}))
+    document = {
+        **http(
+            a=at("Host(`h`)"),
+            b=at("Host(`h`)"),
+            c=at("Host(`c`)", tls={"options": "o"}),
+            d=at("Host(`c`) && Path(`/`)", entryPoints=["web"]),
+        ),
+        "tls": {"options": {"o": {}}},
+    }
+    told = found(yaml.safe_dump(document), scope=scope)
+    assert [each.split(": ")[1] for each in told] == ["http.routers.b.rule", "http.routers.c.tls.options"]
+
+
+def test_rivals_of_several_documents():
+    first, second = (yaml.safe_dump(http(**{name: at("Host(`h`)")})).encode() for name in "ba")
+    told = check_documents([("1.yml", first), ("2.yml", second)])
+    assert [(each.source, each.path) for each in told if "comes here" in each.message] == [
+        ("1.yml", "http.routers.b.rule")
     ]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .. import x509
 from .._core import openssl
 from .._core.arrival import ServeHTTP
-from ..config.tls import CIPHER_SUITES, LEAST, MOST, CertificatePair, Options
+from ..config.tls import CIPHER_SUITES, HTTP, LEAST, MOST, CertificatePair, Options, fault_of_protocols
 from .pem import add_authorities, content_of, load_pair, new_context, set_ciphers, set_versions
 from .runtime import Broken
 
@@ -37,9 +37,6 @@ DEFAULT_CIPHERS = tuple(
     )
 )
 """Go's default list for TLS 1.2."""
-
-HTTP = "http/1.1"
-"""What is spoken with clients, as ALPN calls it."""
 
 _UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert")
 _OPTIONAL = ("RequestClientCert", "VerifyClientCertIfGiven")
@@ -74,9 +71,7 @@ class Terms(NamedTuple):
     @property
     def fault(self) -> str:
         """Why HTTP cannot be served on these terms; empty: it can."""
-        if HTTP.encode() in self.protocols:
-            return ""
-        return f"alpnProtocols has no {HTTP}, and nothing else is spoken yet"
+        return fault_of_protocols(self.offers)
 
 
 def terms_of(name: str, configured: Options) -> Terms:

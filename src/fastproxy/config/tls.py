@@ -5,7 +5,7 @@ that a document declares: each certificate goes by the name of its file.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import field
@@ -50,6 +50,9 @@ CIPHER_SUITES = {
 CIPHER_SUITES_13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 """Those of TLS 1.3 cannot be chosen, as in Go: all of them are offered."""
 
+HTTP = "http/1.1"
+"""What is spoken with clients, as ALPN calls it."""
+
 CURVES = {
     "CurveP256": "P-256",
     "CurveP384": "P-384",
@@ -92,6 +95,11 @@ def curve(text: str) -> str:
 def _by_openssl(text: str, names: Mapping[str, str]) -> str:
     """Return what somebody means who writes OpenSSL's name, or ''."""
     return next((ours for ours, theirs in names.items() if theirs.lower() == text.lower()), "")
+
+
+def fault_of_protocols(offered: Iterable[str]) -> str:
+    """Say why HTTP cannot be served with an `alpnProtocols`; '' if it can."""
+    return "" if HTTP in offered else f"alpnProtocols has no {HTTP}, and nothing else is spoken yet"
 
 
 # --- in a router, in an entry point ----------------------------------------------------------------
