@@ -249,6 +249,16 @@ async def test_alpn_is_negotiated_for_the_server_behind(proxy, server, ask, auth
     assert await client.line() == b"one\n"
 
 
+async def test_an_empty_list_of_protocols_is_no_alpn(proxy, server, ask, authority):
+    document = {
+        "tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {"options": "free"})}, {"one": await server("one")}),
+        "tls": {**certificates(authority, "a.test"), "options": {"free": {"alpnProtocols": []}}},
+    }
+    client = await ask(await proxy(document), "a.test", ["h2"])
+    assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+    assert await client.line() == b"one\n"
+
+
 async def test_options_that_are_not_there_disable_the_router(proxy, server, ask, authority):
     routers = {"a": ("HostSNI(`a.test`)", "one", {"options": "gone"})}
     document = {"tcp": tcp(routers, {"one": await server("one")}), "tls": certificates(authority, "a.test")}

@@ -184,6 +184,21 @@ async def test_no_protocol_in_common(terms, offered):
     assert "SSL alert number 120" in said
 
 
+@pytest.mark.parametrize("offered", [(), ("h2",), ("http/1.1", "mqtt")])
+async def test_an_empty_list_is_no_alpn(terms, offered):
+    here = await terms(free={"alpnProtocols": []})
+    told = await here.get("free.example", alpn=offered)
+    assert (told.status, told.protocol) == (200, None)
+
+
+async def test_of_protocols_without_end_the_log_tells_a_few(terms, caplog):
+    caplog.set_level("DEBUG", "fastproxy.connections")
+    here = await terms()
+    assert await outcome(here, "default", alpn=[f"p{at}" for at in range(2000)]) != 200
+    (told,) = [each for each in caplog.messages if "nothing is spoken here" in each]
+    assert "of p0, p1, p2, p3, p4, p5, p6, p7 and 1992 more nothing" in told
+
+
 async def test_options_without_http_serve_no_http(terms):
     here = await terms(queue={"alpnProtocols": ["mqtt"]})
     record = here.proxy.runtime.record("http.routers", "queue@file")

@@ -61,7 +61,7 @@ class Terms(NamedTuple):
     name: str
     settings: Settings
     protocols: frozenset[bytes]
-    """What the options offer by ALPN, spoken here or not."""
+    """What the options offer by ALPN, spoken here or not. Empty: there is no ALPN, and everybody fits."""
 
     is_strict: bool
 
@@ -90,6 +90,7 @@ def terms_of(name: str, configured: Options) -> Terms:
         authorities=tuple(
             content_of(text, f"clientAuth.caFiles[{at}]") for at, text in enumerate(auth.ca_files)
         ),
+        protocols=(HTTP,) if configured.alpn_protocols else (),
         has_tickets=not configured.disable_session_tickets,
     )
     _context(settings)  # what is wrong about it is known now, and not when a client comes
@@ -102,7 +103,8 @@ def _context(settings: Settings) -> ssl.SSLContext:
     context = new_context(ssl.PROTOCOL_TLS_SERVER)
     is_old = set_versions(context, settings.least, settings.most)
     set_ciphers(context, settings.ciphers, is_old)
-    context.set_alpn_protocols(list(settings.protocols))
+    if settings.protocols:
+        context.set_alpn_protocols(list(settings.protocols))
     context.num_tickets = 1 if settings.has_tickets else 0
     if not settings.has_tickets:
         context.options |= ssl.OP_NO_TICKET

@@ -11,12 +11,16 @@ from .._core import arrival
 from .._core.arrival import Arrival, Handling, PassOn, Refusal
 from .._core.table import Route
 from ..config.tcp import is_catch_all
-from .certificates import Pair, Shelf, Terms
+from .certificates import HTTP, Pair, Shelf, Terms
 from .runtime import Broken
 
 UNRECOGNIZED_NAME = 112
 NO_APPLICATION_PROTOCOL = 120
 INTERNAL_ERROR = 80
+
+SPOKEN = frozenset([HTTP.encode()])
+MOST_TOLD = 8
+"""Protocols of a client that the log tells."""
 
 
 class Claim(NamedTuple):
@@ -92,9 +96,9 @@ class Doorman(arrival.Doorman):
         terms = self._ending.get(route.terms) or Closed(f'TLS options "{route.terms}" are gone')
         if isinstance(terms, Closed):
             return Refusal(f"TLS for {name or 'no name'}: {terms.reason}")
-        if protocols and not any(each in terms.protocols for each in protocols):
-            spoken = ", ".join(each.decode("latin-1") for each in protocols)
-            return Refusal(f"TLS for {name}: of {spoken} nothing is offered here", NO_APPLICATION_PROTOCOL)
+        if not _fits(protocols, terms.protocols):
+            offered = _listed(protocols)
+            return Refusal(f"TLS for {name}: of {offered} nothing is offered here", NO_APPLICATION_PROTOCOL)
         pair = self._pair(terms, name or arrival.local())
         if pair is None:
             return Refusal(f"TLS for {name or 'no name'}: no certificate", UNRECOGNIZED_NAME)
@@ -110,9 +114,9 @@ class Doorman(arrival.Doorman):
 
     def _accepted(self, terms: Terms, name: str, protocols: tuple[bytes, ...]) -> Handling:
         """Return how a client is served on these terms; what it offers and asks for has to fit."""
-        if protocols and not any(each in terms.protocols and each == b"http/1.1" for each in protocols):
-            spoken = ", ".join(each.decode("latin-1") for each in protocols)
-            return Refusal(f"TLS for {name}: of {spoken} nothing is spoken here", NO_APPLICATION_PROTOCOL)
+        if not _fits(protocols, terms.protocols & SPOKEN):
+            offered = _listed(protocols)
+            return Refusal(f"TLS for {name}: of {offered} nothing is spoken here", NO_APPLICATION_PROTOCOL)
         pair = self._shelf.find(name)
         if pair is None:
             if terms.is_strict:
@@ -124,6 +128,17 @@ class Doorman(arrival.Doorman):
             return pair.handling(terms)
         except Broken as broken:
             return Refusal(f"TLS for {name}: {broken}", INTERNAL_ERROR)
+
+
+def _fits(offered: tuple[bytes, ...], ours: frozenset[bytes]) -> bool:
+    """Tell whether a client and we have a protocol in common, or one of us does not care. Source: Go."""
+    return not offered or not ours or not ours.isdisjoint(offered)
+
+
+def _listed(protocols: tuple[bytes, ...]) -> str:
+    """Return what the log tells of protocols; a hello has room for thirty thousand."""
+    told = ", ".join(each.decode("latin-1") for each in protocols[:MOST_TOLD])
+    return told + (f" and {len(protocols) - MOST_TOLD} more" if len(protocols) > MOST_TOLD else "")
 
 
 def doormen_of(

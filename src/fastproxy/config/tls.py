@@ -5,7 +5,7 @@ that a document declares: each certificate goes by the name of its file.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import field
@@ -97,9 +97,11 @@ def _by_openssl(text: str, names: Mapping[str, str]) -> str:
     return next((ours for ours, theirs in names.items() if theirs.lower() == text.lower()), "")
 
 
-def fault_of_protocols(offered: Iterable[str]) -> str:
+def fault_of_protocols(offered: Collection[str]) -> str:
     """Say why HTTP cannot be served with an `alpnProtocols`; '' if it can."""
-    return "" if HTTP in offered else f"alpnProtocols has no {HTTP}, and nothing else is spoken yet"
+    if not offered or HTTP in offered:
+        return ""
+    return f"alpnProtocols has no {HTTP}, and nothing else is spoken yet"
 
 
 # --- in a router, in an entry point ----------------------------------------------------------------
@@ -230,7 +232,7 @@ class Options(Section, frozen=True):
     """Refuse clients that ask for a name that no certificate has."""
 
     alpn_protocols: tuple[str, ...] = field(default=("h2", "http/1.1", "acme-tls/1"), name="alpnProtocols")
-    """What is offered, as far as it is spoken."""
+    """What is offered, as far as it is spoken. Empty: nothing is agreed on, and no client refused for it."""
 
     disable_session_tickets: bool = False
 
