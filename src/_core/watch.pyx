@@ -3,14 +3,22 @@
 loop.add_reader would make a Python call of each event. uvloop tells where its uv_loop_t is
 (`uvloop.loop.libuv_get_loop_t_ptr`); the functions of libuv are looked up in uvloop, which is linked with it.
 
+uvloop cannot close a loop with handles in it that it does not know. So the first watch of a loop puts a `Closing` in
+the place of its close(), which ends every watch before.
+
 A descriptor is watched once only: uvloop's transports watch theirs. Take a copy (dup) of it, or be sure that the
 transport neither reads nor writes. Readiness is told again and again until it is used up.
 """
 
 import uvloop.loop
+import weakref
 
+from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdlib cimport calloc, free
+
+cdef extern from "Python.h":
+    PyObject* PyWeakref_GetObject(object reference)    # borrowed
 
 cdef extern from "dlfcn.h" nogil:
     int RTLD_LAZY
@@ -24,6 +32,8 @@ cdef enum:
 # own where it is not NULL; so it stays NULL.
 cdef struct Cell:
     void* watch                # borrowed; NULL when it is closed
+    Cell* next                 # in the list of its loop
+    Cell* previous
 
 ctypedef void (*PollCallback)(void* handle, int status, int events) noexcept
 ctypedef void (*CloseCallback)(void* handle) noexcept
@@ -87,6 +97,53 @@ cdef void on_closed(void* handle) noexcept nogil:
     free(cell_of(handle))
 
 
+cdef class Closing:
+    """In the place of a loop's close(): it ends all its watches first."""
+
+    cdef object loop           # a weak reference
+    cdef void* place           # uv_loop_t
+    cdef Cell cells            # head of the list of those that are open
+
+    def __cinit__(self, loop not None):
+        self.loop = weakref.ref(loop)
+        self.place = PyCapsule_GetPointer(uvloop.loop.libuv_get_loop_t_ptr(loop), NULL)
+        self.cells.next = &self.cells
+        self.cells.previous = &self.cells
+
+    def __dealloc__(self):
+        # The loop is gone without having been closed; watches that are left must not reach for this list.
+        cdef Cell* cell = self.cells.next
+        cdef Cell* following
+        while cell is not &self.cells:
+            following = cell.next
+            cell.next = NULL
+            cell = following
+
+    def __call__(self):
+        loop = self.loop()
+        if not loop.is_running():          # or it will not be closed
+            while self.cells.next is not &self.cells:
+                (<Watch>self.cells.next.watch).close()
+        type(loop).close(loop)
+
+
+cdef Closing latest = None
+
+
+cdef Closing closing_of(object loop):
+    """What closes a loop; made when it is first asked for."""
+    global latest
+    if latest is not None and PyWeakref_GetObject(latest.loop) is <PyObject*>loop:
+        return latest
+    if not isinstance(loop, uvloop.loop.Loop):
+        raise TypeError("only loops of uvloop watch")      # libuv_get_loop_t_ptr believes whatever it is given
+    closing = loop.close
+    if type(closing) is not Closing:
+        closing = loop.close = Closing(loop)
+    latest = closing
+    return latest
+
+
 cdef class Watch:
     """One descriptor, watched for whoever owns it."""
 
@@ -106,21 +163,25 @@ cdef class Watch:
     cdef bint open(self, object loop, int fd, object owner, Ready ready) noexcept:
         """Get ready to watch; `want` begins. owner: borrowed. False: the descriptor cannot be watched."""
         cdef void* cell
-        cdef void* place
-        if not isinstance(loop, uvloop.loop.Loop):
-            return False           # libuv_get_loop_t_ptr believes whatever it is given
+        cdef Cell* head
+        cdef Closing closing
         try:
-            place = PyCapsule_GetPointer(uvloop.loop.libuv_get_loop_t_ptr(loop), NULL)
+            closing = closing_of(loop)
         except Exception:
             return False
         cell = calloc(1, sizeof(Cell) + uv_handle_size(UV_POLL))
         if cell is NULL:
             return False
-        if uv_poll_init(place, handle_of(cell), fd) < 0:
+        if uv_poll_init(closing.place, handle_of(cell), fd) < 0:
             free(cell)
             return False
         uv_unref(handle_of(cell))  # what is watched keeps no loop running
+        head = &closing.cells
         (<Cell*>cell).watch = <void*>self
+        (<Cell*>cell).next = head.next
+        (<Cell*>cell).previous = head
+        head.next.previous = <Cell*>cell
+        head.next = <Cell*>cell
         self.cell = cell
         self.loop = loop
         self.fd = fd
@@ -146,11 +207,12 @@ cdef class Watch:
             return
         self.cell = NULL
         (<Cell*>cell).watch = NULL
-        try:
-            if not self.loop.is_closed():      # a loop that is closed has forgotten its handles
-                uv_close(handle_of(cell), on_closed)
-        except Exception:
-            pass       # the loop is gone, and nothing is watched any more
+        if (<Cell*>cell).next is not NULL:
+            (<Cell*>cell).next.previous = (<Cell*>cell).previous
+            (<Cell*>cell).previous.next = (<Cell*>cell).next
+            uv_close(handle_of(cell), on_closed)
+        else:
+            free(cell)
         self.wanted = 0
         self.owner = NULL
         self.loop = None

@@ -201,6 +201,53 @@ def test_a_loop_that_is_closed_leaves_a_watch_harmless(pair):
     gc.collect()
 
 
+@pytest.mark.parametrize("wanted", [0, READABLE, READABLE | WRITABLE])
+def test_a_loop_closes_what_nobody_has_closed(pair, wanted):
+    async def main():
+        watches = [
+            Watch.open_for(asyncio.get_running_loop(), pair[number].fileno(), lambda fd, events: None)
+            for number in (0, 1)
+        ]
+        for watch in watches:
+            watch.want(wanted)
+        return watches
+
+    loop = uvloop.new_event_loop()
+    watches = loop.run_until_complete(main())
+    watches[0].close()
+    loop.close()
+    assert loop.is_closed()
+    assert not watches[1].want(READABLE)
+    loop.close()       # twice is once
+    again = run(main())
+    assert not again[0].want(READABLE)
+
+
+def test_a_loop_that_runs_is_not_closed_and_watches_on(pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        told = Told(loop, lambda: pair[0].recv(1))
+        watch = Watch.open_for(loop, pair[0].fileno(), told)
+        watch.want(READABLE)
+        with pytest.raises(RuntimeError, match="running"):
+            loop.close()
+        pair[1].send(b"x")
+        assert await told.wait() == READABLE
+        watch.close()
+    run(main())
+
+
+def test_a_watch_keeps_no_loop_alive(pair):
+    loop = uvloop.new_event_loop()
+    seen = weakref.ref(loop)
+    watch = Watch.open_for(loop, pair[0].fileno(), print)
+    loop.close()
+    del loop
+    gc.collect()
+    assert seen() is None
+    assert not watch.want(READABLE)
+
+
 def test_whoever_is_told_is_not_kept_alive(pair):
     async def main():
         told = Told(asyncio.get_running_loop())
