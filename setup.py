@@ -60,6 +60,7 @@ MODULES = (
     "balance",
     "port",
     "room",
+    "transport",
     "upstream",
     "rule",
     "index",
@@ -74,6 +75,7 @@ MODULES = (
     "door",
     "downstream",
     "arrival",
+    "acceptor",
 )
 
 DEBUG = bool(os.environ.get("FASTPROXY_DEBUG"))

@@ -20,7 +20,7 @@ field journal ledger escape figures head hello netset proxyline index path locat
 
 message framing record
 
-rule balance step port room forwarded
+rule balance step port room transport forwarded
 
 steps_path steps_headers steps_gate awaited table upstream
 
@@ -28,7 +28,7 @@ snapshot
 
 splice relay datagram entry account exchange
 
-door downstream arrival
+door downstream arrival acceptor
 """
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.

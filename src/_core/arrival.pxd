@@ -9,7 +9,6 @@ from .table cimport Route
 
 cdef enum Stage:
     A_LOOKING                  # waits for the first bytes
-    A_GOING                    # somebody takes it over
     A_LINGERING                # has been told that it is refused
     A_OVER
 
@@ -45,12 +44,10 @@ cdef class Arrival(Guest):
     cdef bint is_watching              # the loop tells us when it can be read
     cdef int wanted                    # bytes that must have come before looking again makes sense
     cdef double made_at
-    cdef object task                   # of taking over
     cdef bint awaits_line              # a header of the PROXY protocol may come first
     cdef bint is_postgres              # it has asked for TLS as PostgreSQL does, and was told to begin
     cdef bint has_line                 # one may have come, and `ends` says what it told
     cdef Line ends
-    cdef Handling handling
 
     cdef Address client(self)
     cdef void begin(self) noexcept

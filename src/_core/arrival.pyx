@@ -6,7 +6,6 @@ too few bytes are there the kernel is told how many would do (SO_RCVLOWAT), and 
 Source: "What happens to an accepted TCP connection" of Traefik v3; the rows are those of its table.
 """
 
-import asyncio
 import socket
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -23,6 +22,7 @@ from .proxyline cimport LINE_BAD, LINE_PARTIAL, read_line
 from .relay cimport SSL_REQUEST, SSL_REQUEST_SIZE
 from .span cimport bytes_of, span_of, span_of_bytes
 from .table cimport Route, Table
+from .transport cimport carry
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_PEEK
@@ -201,23 +201,13 @@ cdef class Arrival(Guest):
             self.engine.wheel.arm(&self.timer, self, now() + self.entry.silent_rest, T_FIRST)
 
     cdef void abort(self) noexcept:
-        if self.stage == A_GOING:
-            # Whoever takes over reads the end of it.
-            try:
-                self.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        else:
-            self.leave(None)
+        self.leave(None)
 
     cdef void close(self) noexcept:
         self.abort()
 
     cdef void on_deadline(self, int what) noexcept:
-        if self.stage == A_GOING:
-            self.abort()
-        else:
-            self.leave(None if what == T_LINGER else "the first bytes did not come in time")
+        self.leave(None if what == T_LINGER else "the first bytes did not come in time")
 
     # ---------------------------------------------------------------- looking
 
@@ -375,42 +365,22 @@ cdef class Arrival(Guest):
 
     cdef void take_up(self, Handling handling) noexcept:
         """Let somebody take the connection over, untouched."""
+        cdef Guest guest
         self.stop_watching()
-        self.stage = A_GOING
-        self.handling = handling
         self.arm(0, T_FIRST)
         try:
             if self.wanted > 1:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            self.task = self.engine.loop.create_task(self.go())
-        except Exception as error:
-            self.report(error)
-            self.leave(None)
-
-    async def go(self):
-        """Let the loop have the socket; ends when the other one is connected."""
-        try:
-            await self.engine.loop.connect_accepted_socket(self.successor, self.sock)
-        except asyncio.CancelledError:
-            self.leave(None)
-            raise
-        except Exception as error:
-            self.report(error)
-            self.leave(None)
-        else:
-            if self.stage != A_OVER and self.is_listed:
-                self.leave(None)      # nobody stands in our place
-            self.stage = A_OVER
-        finally:
+            guest = handling.guest(self)
+            guest.before = self
+            self.fd = self.sock.detach()
             self.sock = None
-            self.task = None
-            self.handling = None
-
-    def successor(self):
-        """Make whoever takes over: called by the loop, which tells it later that it is connected."""
-        cdef Guest guest = self.handling.guest(self)
-        guest.before = self
-        return guest
+        except Exception as error:
+            self.report(error)
+            self.leave(None)
+            return
+        carry(self.engine, guest, self.fd)
+        self.leave(None)
 
     # ---------------------------------------------------------------- refusing
 
@@ -475,7 +445,7 @@ cdef class Arrival(Guest):
         if reason is not None:
             self.note(reason)
         self.stop_watching()
-        if self.stage != A_GOING and self.sock is not None:
+        if self.sock is not None:
             try:
                 self.sock.close()
             except OSError:

@@ -19,6 +19,7 @@ cdef class Pool:
     cdef readonly str host             # name or address without brackets; "" for unix
     cdef readonly int port
     cdef readonly str path             # of the unix socket; "" otherwise
+    cdef readonly bytes place          # the sockaddr to connect to; None: a name has to be looked up
     cdef readonly object ssl           # ssl.SSLContext or None
     cdef readonly str server_name      # SNI and name to verify; "" when ssl is None
     cdef readonly int max_idle         # connections kept

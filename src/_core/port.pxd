@@ -30,6 +30,7 @@ cdef class Engine:
     cdef Py_ssize_t out_size
     cdef Connection writer             # whose bytes are in `out`; None when it is empty
     cdef list spare                    # exchanges to be used again
+    cdef list leaving                  # transports whose end is told at the end of this turn; None: none
     cdef bytes date                    # "Date: ...\r\n", of the second `date_at`
     cdef long date_at
     cdef public double patience        # seconds a connection that is closing may take to be rid of its last bytes

@@ -211,6 +211,7 @@ cdef void relay(Connection client, Route route, const Line* ends, bint asks_tls)
     """
     cdef Relay made
     cdef Target target
+    client.arm(0, 0)           # what it had to say in time has been said
     try:
         target = route.balancer.pick()
     except Exception as error:

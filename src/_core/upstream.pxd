@@ -9,6 +9,7 @@ from .port cimport Connection, Engine, Receiver
 
 cdef enum UpstreamState:
     U_FRESH = 0            # not connected, or nothing asked yet
+    U_DIALLED              # told to its receiver when it is connected, or not
     U_IDLE                 # lies in its pool
     U_ASKED                # a request was begun; its answer has not
     U_BODY                 # the answer's body is coming
@@ -35,6 +36,7 @@ cdef class Upstream(Connection):
     cdef readonly long long answers    # answers read to their end
     cdef object shaken                 # future of dialling: None, or why TLS failed; None: nobody waits for it
 
+    cdef int dial(self, Receiver receiver) except -1
     cdef void attach(self, Receiver receiver, Response response) noexcept
     cdef bint is_stale(self) noexcept
     cdef void read_answer(self, const char* at, Py_ssize_t size) noexcept

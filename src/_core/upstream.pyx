@@ -4,6 +4,7 @@ Speaks HTTP/1.1 (RFC 9112). It knows requests and answers, not what they are for
 """
 
 import asyncio
+from socket import AF_UNIX, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EMFILE, ENFILE, errno
@@ -19,6 +20,7 @@ from .port cimport Connection, Engine, Receiver
 from .session cimport client_session
 from .span cimport Span, same_folded
 from .target cimport Target
+from .transport cimport call_up, carry
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_PEEK
@@ -31,6 +33,7 @@ cdef enum:
 
 cdef enum Timeout:
     T_IDLE = 0
+    T_DIAL
     T_ANSWER
     T_CONTINUE
 
@@ -48,7 +51,6 @@ cdef class Upstream(Connection):
         if pool.ssl is not None:
             self.session = client_session(pool.ssl, engine.wire, pool.server_name)
             self.is_secure = True
-            self.shaken = engine.loop.create_future()
 
     # -------- the exchange's side
 
@@ -158,14 +160,44 @@ cdef class Upstream(Connection):
         self.timer.due = 1e300
         return self
 
+    # -------- dialling
+
+    cdef int dial(self, Receiver receiver) except -1:
+        """Connect; the receiver is told in a later turn of the loop. The pool knows the place. OSError."""
+        cdef bytes place = self.home.place
+        call_up(self.engine, self, <const char*>place, len(place))
+        self.opened()
+        self.receiver = receiver
+        self.state = U_DIALLED
+        self.arm(self.home.dial_timeout, T_DIAL)
+        return 0
+
+    def cancel(self):
+        """Dial no longer, and tell nobody."""
+        self.receiver = None
+        self.abort()
+
     # -------- what happened
 
+    cdef void on_shaking(self) noexcept:
+        if self.state == U_DIALLED and not 0 < self.home.dial_timeout < HANDSHAKE_WAIT:
+            self.arm(HANDSHAKE_WAIT, T_DIAL)
+
     cdef void on_made(self) noexcept:
+        cdef Receiver receiver = self.receiver
         self.tell_shaken(None)
+        if self.state == U_DIALLED and receiver is not None:
+            self.receiver = None
+            self.state = U_FRESH
+            self.arm(0, T_IDLE)
+            receiver.on_connected(self)
 
     cdef void on_broken(self, object error) noexcept:
         if self.shaken is not None:
             self.tell_shaken(error)
+        elif self.state == U_DIALLED:
+            self.fail(error)
+            self.close()
         elif self.tunnel is not None:
             self.close()
         else:
@@ -336,6 +368,9 @@ cdef class Upstream(Connection):
         self.keeps = False
         if receiver is None:
             self.drop_out()
+        elif self.state == U_DIALLED:
+            self.receiver = None
+            receiver.on_dial_failed(error or ConnectionResetError("closed at once"))
         elif self.state == U_ANSWERED:
             # The answer is whole; the exchange goes on reading its client and will release us.
             self.abort()
@@ -360,6 +395,9 @@ cdef class Upstream(Connection):
             self.close()
         elif self.receiver is None:
             self.drop_out()
+        elif self.state == U_DIALLED:
+            self.fail(TimeoutError())
+            self.abort()
         elif what == T_CONTINUE and self.state == U_ASKED:
             self.receiver.on_continue_late()
         elif what == T_ANSWER and self.state == U_ASKED:
@@ -415,7 +453,7 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
                     upstream = Upstream(engine, pool)
                     upstream.opened()
                     try:
-                        await establish(engine.loop, pool, upstream)
+                        await establish(engine, pool, upstream)
                         if upstream.is_secure:
                             await shake_hands(upstream)
                         break
@@ -446,11 +484,36 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
     receiver.on_connected(upstream)
 
 
-def establish(loop, Pool pool, Upstream upstream):
-    """Return what connects *upstream* when it is awaited; TLS has begun then."""
+async def establish(Engine engine, Pool pool, Upstream upstream):
+    """Connect to one of the addresses that the pool's name has; TLS has begun then. OSError."""
+    loop = engine.loop
     if pool.scheme == "unix":
-        return loop.create_unix_connection(lambda: upstream, pool.path)
-    return loop.create_connection(lambda: upstream, pool.host, pool.port)
+        places = [(AF_UNIX, pool.path)]
+    else:
+        found = await loop.getaddrinfo(pool.host, pool.port, type=SOCK_STREAM)
+        places = [(family, address) for family, _, _, _, address in found]
+    failed = OSError("its name has no address")
+    for family, address in places:
+        try:
+            descriptor = await connected(loop, family, address)
+        except OSError as error:
+            failed = error
+            continue
+        if upstream.is_secure:
+            upstream.shaken = loop.create_future()
+        carry(engine, upstream, descriptor)
+        return
+    raise failed
+
+
+async def connected(loop, family, address):
+    """The descriptor of a socket that is connected to an address. OSError."""
+    with socket(family, SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        if family != AF_UNIX:
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        await loop.sock_connect(sock, address)
+        return sock.detach()
 
 
 async def shake_hands(Upstream upstream):
@@ -473,5 +536,14 @@ cdef Upstream lying_in(Pool pool):
 
 
 cdef object dial(Engine engine, Pool pool, Receiver receiver):
-    """Begin to dial; the task may be cancelled while it is not done."""
+    """Begin to dial; what is returned may be cancelled until the receiver is told."""
+    cdef Upstream upstream
+    if pool.place is not None and (engine.most == 0 or engine.open < engine.most):
+        engine.note_pool(pool)
+        try:
+            upstream = Upstream(engine, pool)
+            upstream.dial(receiver)
+            return upstream
+        except Exception:
+            pass               # no descriptor, or no way: the task finds out which, and tells it
     return engine.loop.create_task(connect(engine, pool, receiver))

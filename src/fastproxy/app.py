@@ -96,7 +96,6 @@ class Proxy:
         """Put the first configuration in force, then accept."""
         self._block[:] = bytes(COUNTERS_SIZE)
         self._switcher = Switcher(self.static)
-        self._switcher.on_swapped = self._look_again
         self._internals = Internals(self.static, lambda: self.runtime)
         await self._internals.start()
         self._access_log = access_log_of(self.static)
@@ -111,11 +110,6 @@ class Proxy:
         await self._apply(first)
         for listener in self._listeners.values():
             await listener.start()
-
-    def _look_again(self) -> None:
-        """Let the entry points look at first bytes where the generation that serves now wants it."""
-        for listener in self._listeners.values():
-            listener.follow()
 
     async def stop(self, grace: float | None = None) -> int:
         """Accept no more, let requests end, close everything. Returns how many connections were cut.

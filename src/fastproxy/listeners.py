@@ -6,14 +6,13 @@ copy only, and what waits in the backlog stays for a successor that has the same
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ._core.arrival import Arrival
+from ._core.acceptor import Acceptor
 from ._core.datagram import Sessions
 from ._core.downstream import EntryPoint
 from ._core.journal import Journal
@@ -46,18 +45,6 @@ __all__ = [
 KEEP_ALIVE = 180
 """Seconds of silence after which the kernel asks whether a client is still there, as in Traefik."""
 
-ACCEPTS_A_TURN = 4
-"""How many connections one turn of the loop takes from a socket.
-
-uvloop takes one for each descriptor that it watches, so the socket is watched under several: a burst is taken
-in fewer turns, and each turn costs two system calls.
-"""
-
-LOOKS_A_TURN = 16
-"""How many connections one turn takes from a socket that we accept on ourselves."""
-
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
 AGAIN_SECONDS = 0.1
 """How long accepting rests after the system refused to go on."""
 
@@ -81,9 +68,7 @@ class Listener:
         self.entry = entry
         self.life_cycle = life_cycle
         self._sockets = list(sockets)
-        self._looks = self._has_doorman()
-        self._is_accepting = False
-        self._acceptors = [each for bound in self._sockets for each in self._acceptors_of(bound)]
+        self._acceptors = [_Acceptor(entry, bound) for bound in self._sockets]
         self._resting: asyncio.Handle | None = None
         entry.rest = self._rest
 
@@ -93,48 +78,20 @@ class Listener:
 
     async def start(self) -> None:
         """Accept connections from now on. OSError if a socket cannot be listened on; then none is."""
-        self._is_accepting = True
         try:
             for acceptor in self._acceptors:
-                await acceptor.start()
+                acceptor.start()
         except BaseException:
             self.stop_accepting()
             raise
 
-    def _acceptors_of(self, bound: socket.socket) -> list["_Acceptor | _Looker"]:
-        if self._looks:
-            return [_Looker(self.entry, bound)]
-        return [_Acceptor(self.entry, bound) for _ in range(ACCEPTS_A_TURN)]
-
-    def follow(self) -> None:
-        """Look at the first bytes of connections from now on, or no more, as the generation that serves says.
-
-        Who was accepted otherwise goes on as begun; who waits in the kernel is accepted the new way.
-        """
-        if self._looks == self._has_doorman():
-            return
-        self._looks = not self._looks
-        before = self._acceptors
-        self._acceptors = [each for bound in self._sockets for each in self._acceptors_of(bound)]
-        for acceptor in before:
-            acceptor.stop()
-        if self._is_accepting and self._resting is None:
-            for each in self._acceptors:
-                each.go_on()
-
-    def _has_doorman(self) -> bool:
-        doormen = self.entry.switch.current.doormen
-        return self.entry.index < len(doormen) and doormen[self.entry.index] is not None
-
     def borrow(self, bound: socket.socket) -> None:
         """Accept on a further socket too."""
-        _keep_alive(bound)
-        made = self._acceptors_of(bound)
+        made = _Acceptor(self.entry, bound)
         self._sockets.append(bound)
-        self._acceptors += made
+        self._acceptors.append(made)
         if self._resting is None:
-            for acceptor in made:
-                acceptor.go_on()
+            made.go_on()
 
     def give_back(self, bound: socket.socket) -> None:
         """Accept no more on a socket that was borrowed; what was accepted on it stays."""
@@ -145,7 +102,6 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Accept no more; connections that are there go on."""
-        self._is_accepting = False
         self.entry.rest = None
         if self._resting is not None:
             self._resting.cancel()
@@ -156,7 +112,7 @@ class Listener:
     def _rest(self) -> None:
         """Accept nobody until there is a place again: who comes meanwhile waits in the kernel.
 
-        Called while uvloop accepts somebody, when its server must not be closed; so a few more may come.
+        Called while somebody is accepted.
         """
         if self._resting is None:
             self._resting = asyncio.get_running_loop().call_soon(self._begin_rest)
@@ -189,7 +145,8 @@ class Listener:
             grace = max(self.life_cycle.grace_time_out, 0) / SECOND
         self.stop_accepting()
         if not handed_over:
-            await self._take_waiting()
+            for acceptor in self._acceptors:
+                acceptor.take_waiting()
         told(self.name)
         for _ in range(LATE_TURNS):
             await asyncio.sleep(0)
@@ -197,18 +154,6 @@ class Listener:
         left = await self.entry.wait_drained(grace)
         self.entry.abort()
         return left
-
-    async def _take_waiting(self) -> None:
-        """Accept who waits in the kernel and would be reset when the sockets are closed."""
-        loop = asyncio.get_running_loop()
-        for bound in self._sockets:
-            with contextlib.suppress(OSError):  # BlockingIOError: nobody does
-                for _ in range(BACKLOG):
-                    connection, peer = bound.accept()
-                    if self._looks:
-                        Arrival(self.entry, connection, peer)
-                    else:
-                        await loop.connect_accepted_socket(self.entry, connection)
 
     def abort(self) -> None:
         """Accept no more and close every connection now."""
@@ -232,9 +177,6 @@ class DatagramListener:
         """Take datagrams from now on. OSError if that cannot be."""
         for bound in self._sockets:
             self.entry.listen(bound)
-
-    def follow(self) -> None:
-        """Do nothing: there are no first bytes to look at."""
 
     def borrow(self, bound: socket.socket) -> None:
         """Take datagrams from a further socket too."""
@@ -281,154 +223,76 @@ AnyListener = Listener | DatagramListener
 
 
 class _Acceptor:
-    """One socket. Accepting begins again when the loop gives it up.
-
-    A loop closes its server for good when accept() fails for another reason than a lack of descriptors: no
-    memory, or an error of the network that the kernel hands to whoever accepts next. An entry point that is
-    deaf for that until somebody starts it again would be worse than either.
-    """
-
-    def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
-        self._entry = entry
-        self._about = {"fields": {"entryPointName": entry.name}}
-        self.bound = bound
-        self._server: asyncio.AbstractServer | None = None
-        self._again: asyncio.Handle | None = None
-        self._wanted = False
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to accept. OSError."""
-        _keep_alive(self.bound)
-        self._wanted = True
-        await self._serve()
-
-    def stop(self) -> None:
-        self._wanted = False
-        for waiting in (self._again, self._task):
-            if waiting is not None:
-                waiting.cancel()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def go_on(self) -> None:
-        """Accept again after a stop."""
-        self._wanted = True
-        self._begin_again()
-
-    async def _serve(self) -> None:
-        copy = _Lent(fileno=socket.dup(self.bound.fileno()))
-        copy.on_detached = self._on_given_up
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._entry, sock=copy, backlog=BACKLOG)
-
-    def _on_given_up(self) -> None:
-        """The loop lets go of the socket: because we said so, or by itself."""
-        if self._wanted:
-            log.error(
-                "entry point %s: the system refused a connection; accepting begins again",
-                self._entry.name,
-                extra=self._about,
-            )
-            self._server = None
-            self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
-
-    def _begin_again(self) -> None:
-        self._again = None
-        self._task = asyncio.get_running_loop().create_task(self._serve_again())
-
-    async def _serve_again(self) -> None:
-        try:
-            await self._serve()
-        except OSError as error:
-            log.error(
-                "entry point %s cannot accept: %s",
-                self._entry.name,
-                error,
-                extra=self._about,
-            )
-            self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._begin_again)
-
-
-class _Looker:
-    """One socket, accepted on by ourselves: the first bytes of each connection are looked at."""
+    """One socket that is accepted on, whatever happens."""
 
     def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
         self._entry = entry
         self.bound = bound
         self._copy: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._again: asyncio.Handle | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to accept. OSError."""
-        _keep_alive(self.bound)
-        self._listen()
+        _prepare(self.bound)
+        if self._copy is None:
+            self._copy = self.bound.dup()
+            self._copy.setblocking(False)
+            self._copy.listen(BACKLOG)
+            self._acceptor = Acceptor(self._entry, self._copy.fileno(), self._on_short)
+            self._acceptor.start()
 
     def go_on(self) -> None:
         """Accept again after a stop."""
+        self._again = None
         try:
-            self._listen()
+            self.start()
         except OSError as error:
-            log.error("entry point %s cannot accept: %s", self._entry.name, error)
+            log.error(
+                "entry point %s cannot accept: %s", self._entry.name, error, extra=_about(self._entry)
+            )
             self._wait()
 
-    def _listen(self) -> None:
-        if self._copy is None:
-            self._copy = socket.socket(fileno=socket.dup(self.bound.fileno()))
-            self._copy.setblocking(False)
-            self._copy.listen(BACKLOG)
-            asyncio.get_running_loop().add_reader(self._copy.fileno(), self._accept)
+    def take_waiting(self) -> None:
+        """Accept who waits in the kernel now; to be called after a stop."""
+        with contextlib.suppress(OSError):
+            self.bound.setblocking(False)
+            Acceptor(self._entry, self.bound.fileno(), self._on_short).take_waiting(BACKLOG)
 
     def stop(self) -> None:
         if self._again is not None:
             self._again.cancel()
             self._again = None
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor = None
         if self._copy is not None:
-            asyncio.get_running_loop().remove_reader(self._copy.fileno())
             self._copy.close()
             self._copy = None
+
+    def _on_short(self, number: int) -> None:
+        """Rest for a moment: the system has no descriptors or no memory."""
+        log.error(
+            "entry point %s: the system refused a connection (%s); accepting begins again",
+            self._entry.name,
+            os.strerror(number),
+            extra=_about(self._entry),
+        )
+        self.stop()
+        self._wait()
 
     def _wait(self) -> None:
         self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.go_on)
 
-    def _accept(self) -> None:
-        """Take a few of those that wait."""
-        for _ in range(LOOKS_A_TURN):
-            if self._copy is None or self._entry.held:
-                return  # a limit is reached, and accepting rests
-            try:
-                accepted, peer = self._copy.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _SHORTAGES:
-                    log.error(
-                        "entry point %s: the system refused a connection; accepting begins again",
-                        self._entry.name,
-                    )
-                    self.stop()
-                    self._wait()
-                    return
-                continue  # the client was gone before it was accepted
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            Arrival(self._entry, accepted, peer)
+
+def _about(entry: EntryPoint) -> dict[str, dict[str, str]]:
+    """Return the fields of a log line about an entry point."""
+    return {"fields": {"entryPointName": entry.name}}
 
 
-class _Lent(socket.socket):
-    """A copy of a socket that tells when the loop lets go of it, which uvloop does by detach()."""
-
-    on_detached: Callable[[], None] | None = None
-
-    def detach(self) -> int:
-        told, self.on_detached = self.on_detached, None
-        if told is not None:
-            told()
-        return super().detach()
-
-
-def _keep_alive(bound: socket.socket) -> None:
-    """Set keep-alive on a listening socket: Linux hands it on to what is accepted, at no cost for each."""
+def _prepare(bound: socket.socket) -> None:
+    """Set options of a listening socket: Linux hands them on to what is accepted, at no cost for each."""
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE)

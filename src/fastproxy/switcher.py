@@ -10,7 +10,7 @@ import gc
 import logging
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
@@ -72,9 +72,6 @@ class Switcher:
     ) -> None:
         """secret, seat: see `Builder`."""
         self.switch = Switch()
-        self.on_swapped: Callable[[], None] = _nothing
-        """Called right behind each swap: entry points may have to look at connections that they did not."""
-
         self._builder = Builder(static, secret, seat)
         self._builder.ledger.full = Murmur(asyncio.get_running_loop(), log, FULL)
         self._owns_process = owns_process
@@ -105,7 +102,6 @@ class Switcher:
                 made = await run_in_turns(self._builder.build(number, news))
                 # From here to the swap nothing awaits: what the runtime view says is what serves.
                 _watch(self.switch.swap(made.snapshot))
-                self.on_swapped()
                 milliseconds = (perf_counter() - begun) * 1000
                 await asyncio.sleep(0)
                 await self._settle(made)
@@ -125,10 +121,6 @@ class Switcher:
     def _disabled(self) -> tuple[Failure, ...]:
         failures = self.runtime.failures
         return tuple(Failure(kind, name, reason) for kind in KINDS for name, reason in failures[kind].items())
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
 
 
 def tell(applied: Applied) -> None:

@@ -146,7 +146,6 @@ class Worker:
         shared = Shared.open(setup.shared)
         seat = shared.seat(setup.slot)
         self._switcher = Switcher(setup.static, owns_process=True, secret=setup.secret, seat=seat)
-        self._switcher.on_swapped = self._follow
         counters = shared.block(setup.slot)
         for gauge in GAUGES:
             counters.cast("q")[COUNTERS.index(gauge)] = 0
@@ -255,11 +254,6 @@ class Worker:
             for (kind, name), told in self._warned.items()
             if before.get((kind, name)) != told
         )
-
-    def _follow(self) -> None:
-        """Let the entry points look at first bytes where the generation that serves now wants it."""
-        for listener in self._listeners.values():
-            listener.follow()
 
     async def _accept(self) -> None:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

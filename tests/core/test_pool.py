@@ -22,6 +22,28 @@ def test_addresses(settings, address):
 
 
 @pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        ("10.0.0.7", b"\x01\xbb" + bytes([10, 0, 0, 7])),
+        ("::1", b"\x01\xbb" + bytes(4) + bytes(15) + b"\x01"),
+        ("localhost", None),
+        ("10.0.0", None),
+        ("fe80::1%eth0", None),
+    ],
+)
+def test_an_address_is_a_place_and_a_name_is_none(host, place):
+    found = Pool(scheme="http", host=host, port=443).place
+    assert found[2:].startswith(place) if place else found is None
+
+
+@pytest.mark.parametrize(("size", "known"), [(1, True), (107, True), (108, False)])
+def test_the_place_of_a_unix_socket(size, known):
+    place = Pool(scheme="unix", path="x" * size).place
+    assert place is not None if known else place is None
+    assert not known or place[2:].rstrip(b"\0") == b"x" * size
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {"scheme": "ftp", "host": "a", "port": 21},

@@ -238,7 +238,7 @@ def test_without_descriptors_serving_goes_on_and_recovers(start, backend):
 
 def test_a_worker_without_descriptors_to_accept_with_ends_and_says_so(tmp_path):
     """Else a start that cannot come to an end would wait for it."""
-    points = "".join(f"  e{number}: {{address: '127.0.0.1:0'}}\n" for number in range(20))
+    points = "".join(f"  e{number}: {{address: '127.0.0.1:0'}}\n" for number in range(32))
     (tmp_path / "fastproxy.yml").write_text(f"entryPoints:\n{points}core: {{workers: 1}}\n")
     shell = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]
     with contextlib.closing(Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=shell)) as proxy:

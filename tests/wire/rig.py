@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastproxy._core.acceptor import Acceptor
 from fastproxy._core.balance import RoundRobin
 from fastproxy._core.downstream import EntryPoint
 from fastproxy._core.exchange import in_progress
@@ -260,6 +261,16 @@ class Backend:
         self.sock.close()
 
 
+def accepting(entry: EntryPoint) -> tuple[socket.socket, Acceptor]:
+    """Accept for an entry point on a new socket of 127.0.0.1."""
+    sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    acceptor = Acceptor(entry, sock.fileno(), lambda number: None)
+    acceptor.start()
+    return sock, acceptor
+
+
 @dataclass
 class House:
     """An entry point on a port of its own, and the routes behind it."""
@@ -267,7 +278,8 @@ class House:
     switch: Switch
     entry: EntryPoint
     tally: Tally
-    server: asyncio.Server
+    sock: socket.socket
+    acceptor: Acceptor
     log: "Lines"
     routes: list[Route] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
@@ -282,12 +294,12 @@ class House:
         entry = EntryPoint(
             loop, switch, 0, "web", tally=tally, log=log.logger, server_name="proxy.example", **settings
         )
-        server = await loop.create_server(entry, "127.0.0.1", 0)
-        return cls(switch, entry, tally, server, log)
+        sock, acceptor = accepting(entry)
+        return cls(switch, entry, tally, sock, acceptor, log)
 
     @property
     def address(self) -> Address:
-        return self.server.sockets[0].getsockname()
+        return self.sock.getsockname()
 
     def count(self, name: str) -> int:
         return self.tally.snapshot()[name]
@@ -350,8 +362,8 @@ class House:
         for backend in self.backends:
             for pool in backend.pools:
                 pool.close()
-        self.server.close()
-        await self.server.wait_closed()
+        self.acceptor.stop()
+        self.sock.close()
         assert self.log.errors == []
 
     async def is_idle(self) -> None:

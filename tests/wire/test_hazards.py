@@ -29,6 +29,7 @@ from fastproxy._core.steps_headers import HeaderEdits
 from fastproxy._core.table import Route, Table
 from fastproxy._core.target import Target
 from fastproxy.rules.compile import compile_rule
+from tests.wire.rig import accepting
 
 LOG = logging.getLogger("hazards")
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -89,9 +90,8 @@ class Stage:
         switch = Switch()
         switch.swap(Snapshot(1, [Table([self.route])]))
         self.entry = EntryPoint(loop, switch, 0, "web", log=LOG, **settings)
-        server = await loop.create_server(self.entry, "127.0.0.1", 0)
-        self.servers.append(server)
-        self.port = server.sockets[0].getsockname()[1]
+        self.sock, self.acceptor = accepting(self.entry)
+        self.port = self.sock.getsockname()[1]
 
     async def client(self, limit=2**16, **more):
         return await asyncio.open_connection("127.0.0.1", self.port, limit=limit, **more)
@@ -99,6 +99,8 @@ class Stage:
     async def close(self):
         for server in self.servers:
             server.close()
+        self.acceptor.stop()
+        self.sock.close()
         self.entry.abort()
         await self.entry.wait_drained(5)
         self.pool.close()

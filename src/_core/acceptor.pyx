@@ -1,0 +1,106 @@
+"""A socket on which clients are accepted, and what becomes of each: looked at first, or served at once."""
+
+import socket
+
+from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from posix.unistd cimport close
+
+from .arrival cimport Arrival
+from .downstream cimport Downstream
+from .transport cimport carry
+from .watch cimport READABLE
+
+cdef extern from "sys/socket.h" nogil:
+    int SOCK_NONBLOCK
+    int SOCK_CLOEXEC
+    cdef struct sockaddr:
+        pass
+    int accept4(int fd, sockaddr* address, unsigned int* size, int flags)
+
+cdef enum:
+    ACCEPTS_A_TURN = 16
+
+
+cdef class Acceptor:
+    """Accepts for an entry point, on a socket that listens and does not block.
+
+    Nothing ends it but stop(): a client that is gone before it is accepted is passed over, and what the kernel has to
+    say about the network goes to nobody.
+    """
+
+    def __init__(self, EntryPoint entry not None, int fd, object short not None):
+        """fd: borrowed. short: called with the error after which accepting stops, for want of descriptors or memory."""
+        self.entry = entry
+        self.fd = fd
+        self.short = short
+
+    def start(self):
+        """Accept from now on. OSError."""
+        cdef Watch watch
+        if self.watch is not None:
+            return
+        watch = Watch.__new__(Watch)
+        if not watch.open(self.entry.engine.loop, self.fd, self, on_ready) or not watch.want(READABLE):
+            raise OSError("a socket cannot be watched")
+        self.watch = watch
+
+    def stop(self):
+        """Accept nobody more. May be called twice."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+
+    def take_waiting(self, int most):
+        """Accept those that wait now, so many of them at most."""
+        self.take(most)
+
+    cdef int take(self, int most) noexcept:
+        """Accept; returns the error that ended it, 0 for none."""
+        cdef EntryPoint entry = self.entry
+        cdef int fd, number, _each
+        for _each in range(most):
+            if entry.held:
+                return 0           # a limit is reached, and accepting rests
+            fd = accept4(self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                number = errno
+                if number == EAGAIN:
+                    return 0
+                if number == EMFILE or number == ENFILE or number == ENOBUFS or number == ENOMEM:
+                    return number
+                continue
+            receive(entry, fd)
+        return 0
+
+
+cdef void on_ready(object owner, int fd, int events) noexcept:
+    cdef Acceptor acceptor = <Acceptor>owner
+    cdef int number = acceptor.take(ACCEPTS_A_TURN)
+    if number:
+        acceptor.stop()
+        try:
+            acceptor.short(number)
+        except Exception:
+            pass
+
+
+cdef void receive(EntryPoint entry, int fd) noexcept:
+    """A client was accepted."""
+    cdef Downstream connection
+    cdef tuple doormen = entry.switch.current.doormen
+    try:
+        if entry.index < len(doormen) and doormen[entry.index] is not None:
+            sock = socket.socket(fileno=fd)
+            fd = -1
+            Arrival(entry, sock, sock.getpeername())
+            return
+        connection = entry()
+    except Exception as error:
+        if fd >= 0:
+            close(fd)
+        try:
+            entry.engine.log.debug("a client was gone before it was served: %r", error)
+        except Exception:
+            pass
+        return
+    carry(entry.engine, connection, fd)

@@ -1,0 +1,400 @@
+"""A plain socket under a connection, watched by ourselves.
+
+It does what uvloop's transports do, and is asked for it by the same names: a connection cannot tell which of them
+carries it. But what comes is read by a compiled function, a connection is accepted or dialled without a task, and its
+descriptor is known. Nothing of what it calls may be called back within a call of its own: that a connection is lost
+is told in a later turn of the loop.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
+from posix.unistd cimport close
+
+from .port cimport ASK_FD, NO_FD, READ_SIZE
+from .watch cimport READABLE, WRITABLE
+
+cdef extern from "string.h" nogil:
+    char* strerror(int number)
+
+cdef extern from "arpa/inet.h" nogil:
+    enum: INET6_ADDRSTRLEN
+    const char* inet_ntop(int family, const void* address, char* text, unsigned int size)
+    unsigned short ntohs(unsigned short number)
+    unsigned int ntohl(unsigned int number)
+
+cdef extern from "sys/socket.h" nogil:
+    cdef struct sockaddr_storage:
+        unsigned short ss_family
+    cdef struct sockaddr:
+        pass
+    int AF_INET
+    int AF_INET6
+    int MSG_NOSIGNAL
+    int SHUT_WR
+    int SOCK_STREAM
+    int SOCK_NONBLOCK
+    int SOCK_CLOEXEC
+    int SOL_SOCKET
+    int SO_ERROR
+    int AF_UNIX
+    int c_socket "socket"(int family, int kind, int protocol)
+    int c_connect "connect"(int fd, const sockaddr* address, unsigned int size)
+    int c_shutdown "shutdown"(int fd, int how)
+    int getpeername(int fd, sockaddr* address, unsigned int* size)
+    int getsockname(int fd, sockaddr* address, unsigned int* size)
+    int getsockopt(int fd, int level, int name, void* value, unsigned int* size)
+    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
+
+cdef extern from "netinet/in.h" nogil:
+    int IPPROTO_TCP
+    cdef struct in_addr:
+        pass
+    cdef struct in6_addr:
+        pass
+    cdef struct sockaddr_in:
+        unsigned short sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_port
+        unsigned int sin6_flowinfo
+        in6_addr sin6_addr
+        unsigned int sin6_scope_id
+
+cdef extern from "netinet/tcp.h" nogil:
+    int TCP_NODELAY
+
+cdef enum:
+    READS_A_TURN = 8           # of one connection that has more than one read's worth: then others have their turn
+
+
+cdef class Transport:
+    """One plain socket. It owns the descriptor."""
+
+    def __cinit__(self):
+        self.fd = NO_FD
+
+    def __dealloc__(self):
+        # Of a connection that nobody has ended: its loop has.
+        if self.watch is not None:
+            self.watch.close()
+        if self.fd >= 0:
+            close(self.fd)
+
+    cdef bint begin(self, Engine engine, Connection connection, int fd) noexcept:
+        """Take a descriptor over; it is watched for nothing yet. False: it cannot be watched, and is not ours."""
+        cdef Watch watch = Watch.__new__(Watch)
+        if not watch.open(engine.loop, fd, self, on_ready):
+            return False
+        self.watch = watch
+        self.fd = fd
+        self.engine = engine
+        self.connection = connection
+        return True
+
+    cdef void made(self) noexcept:
+        """It is connected: tell the connection, and begin to read."""
+        cdef Connection connection = self.connection
+        self.is_reading = True
+        try:
+            connection.connection_made(self)
+        except Exception as error:
+            connection.report(error)
+            self.leave(error)
+        if connection.fd == ASK_FD:
+            connection.fd = self.fd
+        self.look()
+
+    # -------- what is ready
+
+    cdef void dialled(self) noexcept:
+        cdef int number = 0
+        cdef unsigned int size = sizeof(int)
+        self.is_dialling = False
+        getsockopt(self.fd, SOL_SOCKET, SO_ERROR, &number, &size)
+        if number:
+            self.fail(number)
+        else:
+            self.made()
+
+    cdef void read(self) noexcept:
+        """Hand on what has come."""
+        cdef Connection connection = self.connection
+        cdef char* room = self.engine.inbox_at
+        cdef Py_ssize_t size
+        cdef int _time
+        for _time in range(READS_A_TURN):
+            size = recv(self.fd, room, READ_SIZE, 0)
+            if size < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    self.fail(errno)
+                return
+            try:
+                if size == 0:
+                    self.is_reading = False
+                    if not connection.eof_received():
+                        self.close()
+                    self.look()
+                    return
+                connection.buffer_updated(size)
+            except Exception as error:
+                connection.report(error)
+                self.leave(error)
+                return
+            if size < READ_SIZE or not self.is_reading or self.is_leaving:
+                return
+
+    cdef void write_on(self) noexcept:
+        """The kernel takes more of what waits."""
+        cdef Connection connection = self.connection
+        cdef bytes first
+        cdef Py_ssize_t rest, sent
+        while self.waiting is not None:
+            first = <bytes>self.waiting[0]
+            rest = PyBytes_GET_SIZE(first) - self.begun
+            sent = c_send(self.fd, PyBytes_AS_STRING(first) + self.begun, rest, MSG_NOSIGNAL)
+            if sent < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    self.fail(errno)
+                return
+            if sent < rest:
+                self.begun += sent
+                return
+            self.begun = 0
+            if len(self.waiting) > 1:
+                del self.waiting[0]
+            else:
+                self.waiting = None
+        if self.ends_writing:
+            c_shutdown(self.fd, SHUT_WR)
+        if self.is_ending:
+            self.leave(None)
+            return
+        self.look()
+        if connection.is_full:
+            try:
+                connection.resume_writing()
+            except Exception as error:
+                connection.report(error)
+                self.leave(error)
+
+    cdef void look(self) noexcept:
+        """Be told of what is wanted, and of nothing else."""
+        cdef int events = 0
+        if self.is_leaving:
+            return
+        if self.is_reading:
+            events |= READABLE
+        if self.waiting is not None or self.is_dialling:
+            events |= WRITABLE
+        if events != self.watch.wanted and not self.watch.want(events):
+            self.leave(OSError("a descriptor cannot be watched"))
+
+    # -------- the end
+
+    cdef void fail(self, int number) noexcept:
+        self.leave(error_of(number))
+
+    cdef void leave(self, object error) noexcept:
+        """It is over. The connection is told in a moment; until then the descriptor is not used again."""
+        cdef Engine engine = self.engine
+        if self.is_leaving:
+            return
+        self.is_leaving = True
+        self.is_ending = True
+        self.is_reading = False
+        self.waiting = None
+        self.error = error
+        self.watch.close()
+        if engine.leaving is None:
+            try:
+                engine.loop.call_soon(tell_leaving, engine)
+            except Exception:
+                self.gone()        # the loop is closed
+                return
+            engine.leaving = []
+        engine.leaving.append(self)
+
+    cdef void gone(self) noexcept:
+        cdef Connection connection = self.connection
+        self.connection = None
+        close(self.fd)
+        self.fd = NO_FD
+        try:
+            connection.connection_lost(self.error)
+        except Exception as error:
+            connection.report(error)
+
+    # -------- what a connection asks for, by the names of asyncio.Transport
+
+    def pause_reading(self):
+        # The kernel is told at the next event, if it has not been taken back by then.
+        self.is_reading = False
+
+    def resume_reading(self):
+        if not self.is_ending:
+            self.is_reading = True
+            self.look()
+
+    def write(self, bytes data not None):
+        """Send *data* when the kernel takes it; what could be sent at once was sent before this."""
+        if self.is_ending or self.ends_writing or not data:
+            return
+        if self.waiting is None:
+            self.waiting = [data]
+            self.look()
+        else:
+            self.waiting.append(data)
+        if not self.connection.is_full:
+            self.connection.pause_writing()
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Do nothing: whatever waits makes the connection full."""
+
+    def get_write_buffer_size(self):
+        """How many bytes wait."""
+        return 0 if self.waiting is None else sum(map(len, self.waiting)) - self.begun
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        """Say that nothing comes behind what was written."""
+        if self.ends_writing or self.is_ending:
+            return
+        self.ends_writing = True
+        if self.waiting is None:
+            c_shutdown(self.fd, SHUT_WR)
+
+    def is_closing(self):
+        return self.is_ending
+
+    def close(self):
+        """End when what waits is written."""
+        if self.is_ending:
+            return
+        self.is_ending = True
+        self.is_reading = False
+        if self.waiting is None:
+            self.leave(None)
+        else:
+            self.look()
+
+    def abort(self):
+        """End now."""
+        self.leave(None)
+
+    def get_extra_info(self, name, default=None):
+        """Its addresses, as socket.socket has them; "socket": something with fileno() and setsockopt()."""
+        cdef sockaddr_storage address
+        cdef unsigned int size = sizeof(address)
+        if name == "socket":
+            return self
+        if self.fd < 0:
+            return default
+        if name == "peername":
+            if getpeername(self.fd, <sockaddr*>&address, &size) == 0:
+                return name_of(&address)
+        elif name == "sockname":
+            if getsockname(self.fd, <sockaddr*>&address, &size) == 0:
+                return name_of(&address)
+        return default
+
+    def fileno(self):
+        return self.fd
+
+    def setsockopt(self, int level, int name, value):
+        """Set an option, to a number or to bytes. OSError."""
+        cdef bytes text
+        cdef int number
+        cdef int told
+        if isinstance(value, int):
+            number = value
+            told = setsockopt(self.fd, level, name, &number, sizeof(int))
+        else:
+            text = value
+            told = setsockopt(self.fd, level, name, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        if told < 0:
+            raise error_of(errno)
+
+
+cdef void on_ready(object owner, int fd, int events) noexcept:
+    cdef Transport transport = <Transport>owner
+    if transport.is_leaving:
+        return
+    if transport.is_dialling:
+        transport.dialled()
+        return
+    if events & WRITABLE:
+        transport.write_on()
+    if events & READABLE and not transport.is_leaving:
+        if transport.is_reading:
+            transport.read()
+        else:
+            transport.look()
+
+
+def tell_leaving(Engine engine not None):
+    """Tell the connections that have ended in this turn of the loop. Called by the loop."""
+    cdef list leaving = engine.leaving
+    cdef Transport transport
+    engine.leaving = None
+    for transport in leaving:
+        transport.gone()
+
+
+cdef object error_of(int number):
+    return OSError(number, strerror(number).decode())
+
+
+cdef object name_of(const sockaddr_storage* address):
+    """An address as socket.socket tells it."""
+    cdef char[INET6_ADDRSTRLEN] text
+    cdef const sockaddr_in* four = <const sockaddr_in*>address
+    cdef const sockaddr_in6* six = <const sockaddr_in6*>address
+    if address.ss_family == AF_INET:
+        inet_ntop(AF_INET, &four.sin_addr, text, INET6_ADDRSTRLEN)
+        return text.decode("ascii"), ntohs(four.sin_port)
+    if address.ss_family == AF_INET6:
+        inet_ntop(AF_INET6, &six.sin6_addr, text, INET6_ADDRSTRLEN)
+        return text.decode("ascii"), ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
+    return ""
+
+
+cdef bint carry(Engine engine, Connection connection, int fd) noexcept:
+    """Let a connection have a socket that is connected. False: it cannot be watched; it is closed, and that told."""
+    cdef Transport transport = Transport.__new__(Transport)
+    if transport.begin(engine, connection, fd):
+        transport.made()
+        return True
+    close(fd)
+    try:
+        connection.connection_lost(OSError("a descriptor cannot be watched"))
+    except Exception as error:
+        connection.report(error)
+    return False
+
+
+cdef int call_up(Engine engine, Connection connection, const void* address, unsigned int size) except -1:
+    """Connect to an address; the connection is told in a later turn of the loop that it is made, or lost. OSError."""
+    cdef Transport transport = Transport.__new__(Transport)
+    cdef int on = 1
+    cdef int family = (<const sockaddr_storage*>address).ss_family
+    cdef int fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    cdef int number
+    if fd < 0:
+        raise error_of(errno)
+    if family != AF_UNIX:
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
+    if c_connect(fd, <const sockaddr*>address, size) < 0 and errno != EINPROGRESS:
+        number = errno
+        close(fd)
+        raise error_of(number)
+    if not transport.begin(engine, connection, fd):
+        close(fd)
+        raise OSError("a descriptor cannot be watched")
+    transport.is_dialling = True
+    connection.transport = transport
+    transport.look()
+    return 0
