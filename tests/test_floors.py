@@ -44,7 +44,7 @@ rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.unrouted observe.accesslog observe.metrics
-loops shared sockets systemd pipe control
+loops shared sockets systemd pipe succession control
 
 middlewares listeners watcher conflicts selfsigned
 reloads workers upgrade memory pulse

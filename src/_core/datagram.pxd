@@ -47,9 +47,11 @@ cdef class Session(Timed):
     cdef list waiting                  # datagrams that came while the server's name is looked up; None: it is not
     cdef Py_ssize_t waiting_size       # what they hold
     cdef bint is_counted
+    cdef bint is_leaving               # another program has its socket too, and reads the answers
     cdef bint is_over
 
     cdef bint open(self, DatagramTarget server) noexcept
+    cdef bint watch_server(self) noexcept
     cdef void found(self, DatagramTarget server) noexcept
     cdef int pass_on(self, Batch batch, int first, int many) noexcept
     cdef int keep(self, Batch batch, int first, int many) noexcept
@@ -80,4 +82,5 @@ cdef class Sessions:
     cdef void receive(self, Front front) noexcept
     cdef void bring(self, Front front, int first, int many) noexcept
     cdef Session begin(self, bytes key, Front front, int at)
+    cdef void enter(self, Session session, bytes key, Front front, DatagramTarget target) noexcept
     cdef void lose(self, int many, str why) noexcept

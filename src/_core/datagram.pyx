@@ -13,7 +13,7 @@ import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, EPERM, errno
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from .batch cimport Batch, give
 from .deadline cimport Timed, detach, now
@@ -28,7 +28,7 @@ from .tally cimport (
     C_ACCEPTED, C_BYTES_IN, C_BYTES_OUT, C_DATAGRAMS_IN, C_DATAGRAMS_LOST, C_DATAGRAMS_OUT, C_OPEN, Tally, count,
     count_more,
 )
-from .target cimport Target, target_answered, target_end
+from .target cimport Target, target_answered, target_begin, target_end
 from .watch cimport READABLE, Watch
 
 cdef extern from "sys/socket.h" nogil:
@@ -167,8 +167,7 @@ cdef class Front:
         self.bound = bound
         self.home = home
         self.watch = Watch()
-        if not self.watch.open(home.engine.loop, self.fd, self, on_clients) or not self.watch.want(READABLE):
-            self.watch.close()
+        if not self.watch.open(home.engine.loop, self.fd, self, on_clients):
             raise OSError(f"entry point {home.name}: descriptor {self.fd} cannot be watched")
 
     def __dealloc__(self):
@@ -205,6 +204,10 @@ cdef class Session(Timed):
             return False
         if c_connect(self.fd, <const sockaddr*>&server.place, server.place_size) != 0:
             return False
+        return self.watch_server()
+
+    cdef bint watch_server(self) noexcept:
+        """Wait for what the server sends; False when that cannot be."""
         self.watch = Watch.__new__(Watch)
         return self.watch.open(self.home.engine.loop, self.fd, self, on_server) and self.watch.want(READABLE)
 
@@ -362,9 +365,19 @@ cdef class Sessions:
 
     # -------- sockets
 
+    def stand_by(self, bound not None):
+        """Make ready to take datagrams from a bound socket, by a copy of it. OSError if that cannot be."""
+        self.fronts[id(bound)] = Front(self, bound)
+
     def listen(self, bound not None):
         """Take datagrams from a bound socket, by a copy of it. OSError if that cannot be."""
-        self.fronts[id(bound)] = Front(self, bound)
+        cdef Front front
+        if id(bound) not in self.fronts:
+            self.stand_by(bound)
+        front = self.fronts[id(bound)]
+        if not front.watch.want(READABLE):
+            self.leave(bound)
+            raise OSError(f"entry point {self.name}: descriptor {front.fd} cannot be watched")
 
     def leave(self, bound not None):
         """Take no more from a socket; sessions that came by it can answer still."""
@@ -433,18 +446,9 @@ cdef class Sessions:
             self.room.leave()
             return None
         session = Session.__new__(Session)
-        session.is_counted = True
-        session.home = self
-        session.front = front
-        session.key = key
-        session.target = target
+        self.enter(session, key, front, target)
         if front.is_wild:
             session.control_size = self.inbox.answer_from(at, session.control)
-        self.sessions[key] = session
-        self.engine.open += 1
-        count(self.tally, C_ACCEPTED)
-        count(self.tally, C_OPEN)
-        session.touch()
         if not target.is_known():
             session.waiting = []
             if not target.ask(session):
@@ -457,10 +461,77 @@ cdef class Sessions:
             return None
         return session
 
+    cdef void enter(self, Session session, bytes key, Front front, DatagramTarget target) noexcept:
+        """Count a new session, for which there is room, and begin its time."""
+        session.is_counted = True
+        session.home = self
+        session.front = front
+        session.key = key
+        session.target = target
+        self.sessions[key] = session
+        self.engine.open += 1
+        count(self.tally, C_ACCEPTED)
+        count(self.tally, C_OPEN)
+        session.touch()
+
     cdef void lose(self, int many, str why) noexcept:
         """Datagrams cannot be passed on."""
         count_more(self.tally, C_DATAGRAMS_LOST, many)
         self.lost.add_more(many, (self.name, why))
+
+    # -------- from program to program
+
+    def staying(self):
+        """The sessions that can be handed over to another program and were not."""
+        return [each for each in self.sessions.values() if (<Session>each).fd >= 0 and not (<Session>each).is_leaving]
+
+    def tell(self, Session session not None):
+        """What another program has to know of a session: the client's address, what makes answers come from the
+        address that it sends to, the server (as configured, host, port), and the descriptor; None: it is over.
+        """
+        cdef Target target = session.target
+        if session.fd < 0:
+            return None
+        control = PyBytes_FromStringAndSize(session.control, session.control_size)
+        return session.key, control, target.url, target.pool.host, target.pool.port, session.fd
+
+    def hand_over(self, Session session not None):
+        """Another program has a session's socket and reads from it; what its client sends is passed on here still."""
+        session.is_leaving = True
+        if session.watch is not None:
+            session.watch.want(0)
+
+    def forget(self):
+        """End what was handed over: the other program has the clients' sockets for itself now."""
+        cdef Session session
+        for session in list(self.sessions.values()):
+            if session.is_leaving:
+                session.end()
+
+    def adopt(self, bound not None, bytes client not None, bytes control not None, str url not None, str host not None,
+              int port, int fd):
+        """Go on with a session of another program, as it told. False: there is no room for it.
+
+        bound: the socket by which the client comes; fd: connected to the server, ours from now on.
+        """
+        cdef DatagramTarget target
+        cdef Session session
+        cdef Front front = self.fronts.get(id(bound))
+        if (front is None or self.is_draining or client in self.sessions or len(control) > CONTROL
+                or not 0 < len(client) <= <Py_ssize_t>sizeof(sockaddr_storage) or self.room.take(1) != L_NONE):
+            c_close(fd)
+            return False
+        target = DatagramTarget(url, Pool(scheme="udp", host=host, port=port, max_idle=0))
+        target_begin(target)
+        session = Session.__new__(Session)
+        self.enter(session, client, front, target)
+        session.fd = fd
+        session.control_size = len(control)
+        memcpy(session.control, PyBytes_AS_STRING(control), len(control))
+        if not session.watch_server():
+            session.end()
+            return False
+        return True
 
     # -------- the end
 

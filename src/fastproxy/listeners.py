@@ -9,7 +9,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ._core.acceptor import Acceptor
@@ -28,6 +29,7 @@ from .config.static import LifeCycle, StaticConfiguration
 from .config.values import SECOND
 from .observe import accesslog
 from .sockets import BACKLOG
+from .succession import Told
 
 log = logging.getLogger(__name__)
 connections_log = logging.getLogger("fastproxy.connections")
@@ -178,6 +180,34 @@ class DatagramListener:
         for bound in self._sockets:
             self.entry.listen(bound)
 
+    def stand_by(self) -> None:
+        """Make ready for datagrams, and for sessions of the program before. OSError if that cannot be."""
+        for bound in self._sockets:
+            self.entry.stand_by(bound)
+
+    def adopt(self, told: Told, descriptor: int) -> None:
+        """Go on with a session of the program before this one; it ends if there is no room for it."""
+        if not self._sockets:
+            os.close(descriptor)
+            return
+        self.entry.adopt(
+            self._sockets[0], told.client, told.control, told.url, told.host, told.port, descriptor
+        )
+
+    def handing_over(self) -> Iterator[tuple[Told, int, Callable[[], None]]]:
+        """Yield each session as `succession.Old` has it."""
+        while fresh := self.entry.staying():
+            for session in fresh:
+                if (told := self.entry.tell(session)) is not None:
+                    *known, descriptor = told
+                    yield Told(self.name, *known), descriptor, partial(self.entry.hand_over, session)
+
+    def let_go(self) -> None:
+        """Take no more datagrams, and forget the sessions that were handed over."""
+        for bound in self._sockets:
+            self.entry.leave(bound)
+        self.entry.forget()
+
     def borrow(self, bound: socket.socket) -> None:
         """Take datagrams from a further socket too."""
         self._sockets.append(bound)
@@ -197,7 +227,8 @@ class DatagramListener:
     ) -> int:
         """Stop as `transport.lifeCycle` says, and as `Listener.drain`. Returns how many sessions were cut.
 
-        handed_over: the datagrams of all sessions go to somebody else from now on; answers are passed on.
+        handed_over: the datagrams of all sessions go to somebody else from now on; of those that were not
+        handed over too, answers are passed on.
         """
         if grace is None:
             if self.life_cycle.request_accept_grace_timeout > 0 and not handed_over:

@@ -53,6 +53,9 @@ class Setup(Message, frozen=True):
     secret: bytes = b""
     """What all workers of the instance know and nobody else: session tickets of TLS come of it."""
 
+    link: int = -1
+    """Descriptor by which sessions of UDP come from the program before (`succession`); -1: none do."""
+
 
 class State(Message, frozen=True):
     """The whole configuration: what a worker gets first."""
@@ -87,6 +90,9 @@ class Drain(Message, frozen=True):
 
     handed_over: tuple[str, ...] = ()
     """Entry points on whose sockets somebody else accepts: here accepting ends at once."""
+
+    has_link: bool = False
+    """A descriptor comes along by which the sessions of UDP are handed over; see `succession`."""
 
 
 class Abort(Message, frozen=True):

@@ -12,6 +12,7 @@ import os
 import platform
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
@@ -230,7 +231,11 @@ class Supervisor:
         self._shared = shared
         self._providers = providers
         self._first = first
-        self._workers = Workers(static, listeners, shared, count=workers)
+        links = predecessor.links if predecessor is not None else ()
+        self._workers = Workers(static, listeners, shared, count=workers, links=links)
+        self._links: Sequence[socket.socket] = ()
+        """By which our workers hand their sessions of UDP over to those of the program that follows."""
+
         self._merger = Merger(static)
         self._conflicts = Conflicts()
         self._fallback = Fallback(static)
@@ -436,6 +441,7 @@ class Supervisor:
             self._workers.may_grow = True
             return
         self._handed_over = tuple(successor.taken)
+        self._links = successor.links
         for name in successor.taken:
             self._listeners[name].is_kept = True
         notify(f"MAINPID={successor.pid}")
@@ -455,7 +461,9 @@ class Supervisor:
         else:
             if self._upgrading is not None:
                 living.cancel()  # the main process is another one now
-            await self._workers.drain(self._handed_over)
+            await self._workers.drain(self._handed_over, self._links)
+            for link in self._links:
+                link.close()
         living.cancel()
         if self._workers.aborted:
             cut = self._workers.aborted

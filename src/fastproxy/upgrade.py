@@ -2,7 +2,7 @@
 
 They talk in lines of JSON over a socket pair, because they may be of different versions:
 
-    old: {"version": 1, "pid": 4711, "listeners": {"web": {"sockets": [5, 6], "one": false}}}
+    old: {"version": 1, "pid": 4711, "listeners": {"web": {"sockets": [5, 6], "one": false}}, "links": [7, 8]}
     new: {"ready": 4712, "taken": ["web"]}          or {"failed": "why"}, or it just ends
     old: {"go": true}
 
@@ -17,7 +17,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .sockets import Bound, Listeners
@@ -49,6 +49,8 @@ class Successor(NamedTuple):
     """Entry points of ours whose sockets it has taken."""
 
     writer: asyncio.StreamWriter
+    links: tuple[socket.socket, ...] = ()
+    """By which our workers hand their sessions of UDP over, one for each slot; see `succession`."""
 
     def go(self) -> None:
         """Give it the sockets for good."""
@@ -65,17 +67,39 @@ async def start_successor(listeners: Listeners) -> Successor:
     The command is that with which this program was started, so whatever lies there now: another version,
     other files. Cancelled: the new program is ended.
     """
+    pairs = [
+        socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(_datagram_slots(listeners))
+    ]
+    try:
+        successor = await _start_successor(listeners, [theirs for _, theirs in pairs])
+    except BaseException:
+        for ours, _ in pairs:
+            ours.close()
+        raise
+    finally:
+        for _, theirs in pairs:
+            theirs.close()
+    return successor._replace(links=tuple(ours for ours, _ in pairs))
+
+
+def _datagram_slots(listeners: Listeners) -> int:
+    """Return how many slots have a socket for datagrams."""
+    return max((len(each) for each in listeners.values() if each[0].type == socket.SOCK_DGRAM), default=0)
+
+
+async def _start_successor(listeners: Listeners, links: Sequence[socket.socket]) -> Successor:
+    """links: the new program's ends of those over which sessions of UDP are handed over."""
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            process = _start(theirs.fileno(), listeners)
+            process = _start(theirs.fileno(), listeners, links)
         except OSError as error:
             ours.close()
             raise UpgradeError(f"it cannot be started: {(error.strerror or str(error)).lower()}") from None
     ours.setblocking(False)
     reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
     try:
-        writer.write(_line(_introduction(listeners)))
+        writer.write(_line(_introduction(listeners, links)))
         async with asyncio.timeout(PATIENCE):
             said = _read(await reader.readline())
         if "ready" in said:
@@ -95,8 +119,10 @@ async def start_successor(listeners: Listeners) -> Successor:
     raise UpgradeError(await _reason(process, said))
 
 
-def _start(descriptor: int, listeners: Listeners) -> subprocess.Popen[bytes]:
-    given = [each.fileno() for sockets in listeners.values() for each in sockets]
+def _start(
+    descriptor: int, listeners: Listeners, links: Sequence[socket.socket]
+) -> subprocess.Popen[bytes]:
+    given = [each.fileno() for sockets in (*listeners.values(), links) for each in sockets]
     # WATCHDOG_PID names us; without it the watchdog is whose main process it will be.
     environment = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
     with blocked_signals():
@@ -107,12 +133,13 @@ def _start(descriptor: int, listeners: Listeners) -> subprocess.Popen[bytes]:
         )
 
 
-def _introduction(listeners: Listeners) -> dict[str, Any]:
+def _introduction(listeners: Listeners, links: Sequence[socket.socket]) -> dict[str, Any]:
     given = {
         name: {"sockets": [each.fileno() for each in sockets], "one": sockets.is_one}
         for name, sockets in listeners.items()
     }
-    return {"version": VERSION, "pid": os.getpid(), "listeners": given}
+    passed = [each.fileno() for each in links]
+    return {"version": VERSION, "pid": os.getpid(), "listeners": given, "links": passed}
 
 
 async def _reason(process: subprocess.Popen[bytes], said: Mapping[str, Any]) -> str:
@@ -152,6 +179,9 @@ class Predecessor:
         self.pid = int(said["pid"])
         self.given = {name: _inherited(each) for name, each in said["listeners"].items()}
         """Its listening sockets, by the name of its entry points."""
+
+        self.links = [_close_on_exec(each) for each in said.get("links", ())]
+        """By which its workers hand their sessions of UDP over, one for each slot; see `succession`."""
 
     @classmethod
     def of_environment(cls) -> "Predecessor | None":
@@ -202,11 +232,16 @@ def tell_predecessor(reason: str) -> None:
             waiting.fail(reason)
 
 
+def _close_on_exec(number: int) -> socket.socket:
+    """Return an inherited socket, which nobody inherits from us unless we say so."""
+    made = socket.socket(fileno=number)
+    made.set_inheritable(False)
+    made.setblocking(False)
+    return made
+
+
 def _inherited(said: Mapping[str, Any]) -> Bound:
-    sockets = [socket.socket(fileno=number) for number in said["sockets"]]
-    for each in sockets:
-        each.set_inheritable(False)
-        each.setblocking(False)
+    sockets = [_close_on_exec(number) for number in said["sockets"]]
     return Bound(sockets, is_one=said["one"], is_kept=True)
 
 

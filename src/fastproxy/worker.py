@@ -24,6 +24,7 @@ from .listeners import (
     COUNTERS,
     AccessLog,
     AnyListener,
+    DatagramListener,
     access_log_of,
     in_flight_of,
     limit_descriptors,
@@ -55,6 +56,7 @@ from .pipe import (
     Trouble,
 )
 from .shared import CELLS, Shared
+from .succession import bequeath, inherit
 from .switcher import Switcher
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,9 @@ class Worker:
         self._is_serving = False
         self._has_pipe = True
         self._status: int | None = None
+        self._link: socket.socket | None = None
+        """By which sessions of UDP come, until they have."""
+
         self._work: list[asyncio.Task[None]] = []
         self._draining: asyncio.Task[None] | None = None
 
@@ -128,7 +133,7 @@ class Worker:
             case TakeBack():
                 self._give_back(message.slot)
             case Drain():
-                self.drain(message.handed_over)
+                self.drain(message.handed_over, self._link_of(message))
             case Abort():
                 self._abort()
             case Reopen():
@@ -141,6 +146,9 @@ class Worker:
         process_log.start(setup.static.log, always={"worker": setup.slot + 1})
         for descriptor in (setup.shared, *setup.listeners.values()):
             os.set_inheritable(descriptor, False)
+        if setup.link >= 0:
+            os.set_inheritable(setup.link, False)
+            self._link = socket.socket(fileno=setup.link)
         sockets = {name: socket.socket(fileno=each) for name, each in setup.listeners.items()}
         self._sockets = list(sockets.values())
         shared = Shared.open(setup.shared)
@@ -259,8 +267,14 @@ class Worker:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if most != resource.RLIM_INFINITY:
             limit_descriptors(self._listeners.values(), most)
+        link, self._link = self._link, None
         for listener in self._listeners.values():
-            await listener.start()
+            if link is not None and isinstance(listener, DatagramListener):
+                listener.stand_by()
+            else:
+                await listener.start()
+        if link is not None:
+            self._work.append(asyncio.create_task(self._inherit(link)))
         gc.collect()
         gc.freeze()  # modules and the first configuration stay; no collection needs to look at them again
         # Connections come and go without making garbage that only the collector finds; looking through the
@@ -268,24 +282,64 @@ class Worker:
         gc.set_threshold(50_000, 20, 100)
         self._send(Ready(COUNTERS))
 
+    async def _inherit(self, link: socket.socket) -> None:
+        """Take the sessions of UDP over from the program before this one, then the datagrams too."""
+        listeners = self._datagram_listeners()
+        count = await inherit(link, listeners)
+        if count:
+            log.info("%d sessions of UDP are taken over", count)
+        try:
+            for listener in listeners.values():
+                if self._draining is None:
+                    await listener.start()
+        except OSError as error:
+            log.critical("the worker cannot go on: %s", error)
+            self._end(1)
+
+    def _datagram_listeners(self) -> dict[str, DatagramListener]:
+        return {
+            name: each for name, each in self._listeners.items() if isinstance(each, DatagramListener)
+        }
+
     # -- the end ---------------------------------------------------------------------------------------------
+
+    def _link_of(self, message: Drain) -> socket.socket | None:
+        """Return the link that came with a message, if one did."""
+        if not message.has_link:
+            return None
+        try:
+            (descriptor,) = self.pipe.descriptors(1)
+        except ValueError as error:
+            log.error("sessions of UDP cannot be handed over: %s", error)
+            return None
+        return socket.socket(fileno=descriptor)
 
     def ask(self) -> None:
         """Somebody wants this worker to end. How it ends, and who accepts in its place, others know."""
         if self._has_pipe:
             self._send(Asked())
 
-    def drain(self, handed_over: Sequence[str] = ()) -> None:
-        """Stop as the entry points' life cycle says, and end. handed_over: as `Drain` has it."""
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(handed_over))
+    def drain(self, handed_over: Sequence[str] = (), link: socket.socket | None = None) -> None:
+        """Stop as the entry points' life cycle says, and end. handed_over: as `Drain` has it.
 
-    async def _drain(self, handed_over: Sequence[str]) -> None:
-        told = [
-            listener.drain(self._on_closed, handed_over=name in handed_over)
-            for name, listener in self._listeners.items()
-        ]
-        cut = await asyncio.gather(*told)
+        link: by which the sessions of UDP are handed over; it is closed.
+        """
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(handed_over, link))
+        elif link is not None:
+            link.close()
+
+    async def _drain(self, handed_over: Sequence[str], link: socket.socket | None) -> None:
+        datagrams = self._datagram_listeners()
+        leaving = {name: each for name, each in datagrams.items() if name in handed_over}
+        handing = asyncio.create_task(bequeath(link, leaving)) if link is not None else None
+
+        async def drained(name: str, listener: AnyListener) -> int:
+            if handing is not None and name in leaving:
+                await handing
+            return await listener.drain(self._on_closed, handed_over=name in handed_over)
+
+        cut = await asyncio.gather(*(drained(name, each) for name, each in self._listeners.items()))
         self._send(Drained(sum(cut)))
         self._end(0)
 

@@ -186,16 +186,19 @@ class Workers:
         shared: Shared,
         command: Sequence[str] = COMMAND,
         count: int = 0,
+        links: Sequence[socket.socket] = (),
     ) -> None:
         """listeners, shared: stay the caller's, and stay open while workers run.
 
-        count: of the workers at the start; 0 for as many as there is shared memory for.
+        count: of the workers at the start; 0 for as many as there is shared memory for. links: by which the
+        workers of the program before this one hand their sessions over, one for each slot; closed by this.
         """
         self._static = static
         self._listeners = listeners
         self._shared = shared
         self._secret = os.urandom(32)
         self._command = command
+        self._links = dict(enumerate(links))
         count = count or shared.slots
         # There may be sockets of more slots than there are workers: those that were given to us.
         self._slots = [Slot(number) for number in range(max(count, *map(len, listeners.values())))]
@@ -234,7 +237,13 @@ class Workers:
         except StartError:
             await self.abort()
             raise
+        finally:
+            self._close_links()
         self._lend()
+
+    def _close_links(self) -> None:
+        while self._links:
+            self._links.popitem()[1].close()
 
     def apply(self, configuration: Configuration) -> None:
         """Send a configuration to every worker. A busy one gets the newest when it is done."""
@@ -252,11 +261,17 @@ class Workers:
         for slot in self._slots:
             slot.send(Reopen())
 
-    async def drain(self, handed_over: Sequence[str] = ()) -> None:
+    async def drain(self, handed_over: Sequence[str] = (), links: Sequence[socket.socket] = ()) -> None:
         """Let every worker finish what it is doing, within the grace times, and wait for their end.
 
-        handed_over: entry points on which somebody else accepts from now on.
+        handed_over: entry points on which somebody else accepts from now on. links: by which the workers hand
+        their sessions over, one for each slot.
         """
+        for slot, link in zip(self._slots, links, strict=False):
+            if slot.pipe is None:
+                link.close()
+                continue
+            slot.send(Drain(tuple(handed_over), has_link=True), [link.fileno()])
         await self._stop(Drain(tuple(handed_over)), self._grace())
 
     async def abort(self) -> None:
@@ -453,16 +468,21 @@ class Workers:
         own = {name: bound.of(slot.number) for name, bound in self._listeners.items()}
         listeners = {name: each.fileno() for name, each in own.items() if each is not None}
         ours, theirs = socket.socketpair()
+        link = self._links.pop(slot.number, None)
+        link_number = link.fileno() if link is not None else -1
         try:
-            with theirs:
-                given = (theirs.fileno(), self._shared.descriptor, *listeners.values())
-                slot.process = _process(self._command, given)
+            with theirs, link or contextlib.nullcontext():
+                given = [theirs.fileno(), self._shared.descriptor, *listeners.values()]
+                if link is not None:
+                    given.append(link_number)
+                slot.process = _process(self._command, tuple(given))
         except OSError:
             ours.close()
             raise
         slot.pipe = Pipe[ToSupervisor](ToSupervisor, partial(self._on_message, slot), slot.ended.set)
         slot.pipe.start(ours)
-        slot.send(Setup(slot.number, self._static, listeners, self._shared.descriptor, self._secret))
+        shared = self._shared.descriptor
+        slot.send(Setup(slot.number, self._static, listeners, shared, self._secret, link_number))
         self._send_newest(slot)
         if self._stopping.is_set():
             slot.send(self._last_word)

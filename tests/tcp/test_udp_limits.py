@@ -7,8 +7,10 @@ import resource
 import socket
 import time
 
+import msgspec
 import pytest
 
+from fastproxy.succession import Told, bequeath, inherit
 from tests.tcp.peers import PATIENCE, free_port
 from tests.tcp.test_udp import (  # noqa: F401
     Client,
@@ -229,6 +231,40 @@ async def test_a_name_that_cannot_be_connected_to_ends_what_waits(named, client,
     await none_left(house)
     assert "nonsense is no address that can be connected to" in caplog.text
     assert entry(house).waiting_size == 0
+
+
+# --- from program to program --------------------------------------------------------------------------------
+
+
+async def test_sessions_are_taken_over_as_far_as_there_is_room(proxy, backend, client):  # noqa: F811
+    one = await backend()
+    old = await proxy(document(one.address), static())
+    new = await proxy({}, static(limits={"connectionsPerEntryPoint": 2}))
+    for _ in range(3):
+        await client(old).ask()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    async with asyncio.timeout(PATIENCE):
+        counts = await asyncio.gather(bequeath(ours, old._listeners), inherit(theirs, new._listeners))
+    assert counts == [3, 3]
+    assert (sessions(old), sessions(new)) == (0, 2)
+    assert (entry(old).engine.open, old.counters["open"], new.counters["open"]) == (2, 0, 2)
+    for address in one.clients:
+        one.transport.sendto(b"news", address)
+    await until(lambda: new.counters["datagrams_out"] == 2)
+    await new.stop(grace=0)
+    assert entry(old).engine.open == 0
+
+
+@pytest.mark.parametrize("wrong", [{"client": b""}, {"client": b"x" * 200}, {"control": b"x" * 65}])
+async def test_a_session_that_makes_no_sense_is_not_taken_over(proxy, wrong):
+    house = await proxy({}, static())
+    with socket.socket(type=socket.SOCK_DGRAM) as made:
+        told = Told("dns", b"client", b"", "127.0.0.1:1", "127.0.0.1", 1)
+        copy = os.dup(made.fileno())
+        house._listeners["dns"].adopt(msgspec.structs.replace(told, **wrong), copy)
+        assert sessions(house) == entry(house).engine.open == 0
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(copy)
 
 
 # --- descriptors --------------------------------------------------------------------------------------------
