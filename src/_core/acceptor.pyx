@@ -1,11 +1,9 @@
-"""A socket on which clients are accepted, and what becomes of each: looked at first, or served at once."""
-
-import socket
+"""A socket on which clients are accepted; where a doorman decides about them, their first bytes are looked at."""
 
 from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from posix.unistd cimport close
 
-from .arrival cimport Arrival
+from .arrival cimport look_at
 from .downstream cimport Downstream
 from .transport cimport carry
 from .watch cimport READABLE
@@ -89,17 +87,13 @@ cdef void receive(EntryPoint entry, int fd) noexcept:
     cdef Downstream connection
     cdef tuple doormen = entry.switch.current.doormen
     try:
-        if entry.index < len(doormen) and doormen[entry.index] is not None:
-            sock = socket.socket(fileno=fd)
-            fd = -1
-            Arrival(entry, sock, sock.getpeername())
-            return
         connection = entry()
+        if entry.index < <Py_ssize_t>len(doormen) and doormen[entry.index] is not None:
+            look_at(connection)
     except Exception as error:
-        if fd >= 0:
-            close(fd)
+        close(fd)
         try:
-            entry.engine.log.debug("a client was gone before it was served: %r", error)
+            entry.engine.log.error("a client cannot be served: %r", error, exc_info=error)
         except Exception:
             pass
         return

@@ -23,8 +23,6 @@ cdef class Guest(Connection):
     cdef bint is_counted               # has a place among those that may be there
     cdef Place places                  # that middlewares have taken for it; None: none
     cdef bint is_held                  # has none, and is not served until it gets one
-    cdef Guest before                  # whose place it takes when it is connected; None: it has one of its own
-    cdef readonly object peer          # address of the client, if somebody knows it better than the transport
 
     cdef Rank rank(self, double* since) noexcept
     cdef void let_in(self) noexcept
@@ -56,7 +54,6 @@ cdef class Door(Entry):
     cdef bint make_room(self, Limit limit) noexcept
     cdef Guest dispensable(self, Rank* rank)
     cdef void add(self, Guest guest) noexcept
-    cdef void succeed(self, Guest guest) noexcept
     cdef void remove(self, Guest guest) noexcept
     cdef void link(self, Guest guest) noexcept
     cdef void unlink(self, Guest guest) noexcept

@@ -179,29 +179,11 @@ cdef class Door(Entry):
     # ---------------------------------------------------------------- being there
 
     cdef void add(self, Guest guest) noexcept:
-        """Somebody is connected: a newcomer, or one who takes another's place."""
-        if guest.before is not None:
-            self.succeed(guest)
-            return
+        """Somebody is connected."""
         self.link(guest)
         self.connections += 1
         count(self.tally, C_ACCEPTED)
         count(self.tally, C_OPEN)
-
-    cdef void succeed(self, Guest guest) noexcept:
-        """Put a guest in the place of the one before it: it is the same client, which is counted already."""
-        cdef Guest before = guest.before
-        guest.before = None
-        guest.is_counted = before.is_counted
-        guest.is_open = before.is_open
-        guest.places = before.places
-        before.is_counted = False
-        before.is_open = False
-        before.places = None
-        self.engine.wheel.unlink(&before.timer)
-        if before.is_listed:
-            self.unlink(before)
-        self.link(guest)
 
     cdef void link(self, Guest guest) noexcept:
         guest.following = self.first

@@ -27,14 +27,18 @@ cdef class EntryPoint(Door):
     cdef Request caller                        # what rules of TCP routers see; used for one question at a time
 
     cdef bint expects_line(self, const Address* client) noexcept
-    cdef Downstream take(self, int fd, object peer, const Line* ends, object context, str terms)
+
+
+cdef class Usher:
+    # Finds out by its first bytes what a connection is; see arrival.
+    cdef void on_data(self, const char* at, Py_ssize_t size) noexcept
 
 
 cdef class Downstream(Guest):
     cdef EntryPoint entry
-    cdef Route route                           # of TCP, found before we took over; None: it is looked for
+    cdef Usher usher                           # None: it is known what this connection is
+    cdef Route route                           # of TCP, found by its first bytes; None: it is looked for
     cdef bint asks_tls                         # its server is asked for TLS as PostgreSQL does before anything passes
-    cdef bint knows_ends                       # `ends` was read before we took over
     cdef str terms                             # name of the TLS options; None without TLS
     cdef tuple chain                           # certificates that the client has shown; None: none
     cdef Exchange exchange                     # None: a head is awaited
@@ -80,7 +84,9 @@ cdef class Downstream(Guest):
     cdef bint has_unread(self) noexcept
     cdef void name_client(self) noexcept
     cdef void name_tls(self) noexcept
-    cdef void note_tls(self, object reason) noexcept
+    cdef void note(self, object reason) noexcept
+    cdef void go_in(self, const char* at, Py_ssize_t size) noexcept
+    cdef void begin_tls(self, object context, const char* at, Py_ssize_t size) noexcept
     cdef bint is_worth_parsing(self) noexcept
     cdef void pump_kept(self) noexcept
     cdef void throw_away(self, Py_ssize_t size) noexcept

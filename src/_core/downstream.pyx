@@ -118,25 +118,12 @@ cdef class EntryPoint(Door):
         """Say whether a client may tell by the PROXY protocol for whom it speaks."""
         return self.trusts_all or (self.trusted is not None and self.trusted.has(client))
 
-    cdef Downstream take(self, int fd, object peer, const Line* ends, object context, str terms):
-        """Make a connection that takes over from an arrival.
 
-        ends: what the PROXY protocol has told, which is read already; NULL: nobody has asked yet. context: of TLS,
-        which begins then; None: it does not. terms: name of its options.
-        """
-        cdef Downstream connection = Downstream.__new__(Downstream)
-        connection.engine = self.engine
-        connection.entry = self
-        connection.fd = fd
-        connection.peer = peer
-        if ends is not NULL:
-            connection.knows_ends = True
-            connection.ends = ends[0]
-        if context is not None:
-            connection.session = server_session(context, self.engine.wire)
-            connection.is_secure = True
-        connection.terms = terms
-        return connection
+cdef class Usher:
+    """Finds out by its first bytes what a connection is."""
+
+    cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
+        pass
 
 
 cdef class Downstream(Guest):
@@ -144,25 +131,38 @@ cdef class Downstream(Guest):
 
     # ---------------------------------------------------------------- coming and going
 
-    cdef void on_shaking(self) noexcept:
-        self.come_in()
-        self.arm(self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT, T_SHAKE)
-        if self.entry.is_draining:
-            self.end_soon()
-
     cdef void on_made(self) noexcept:
-        if not self.is_secure:
-            self.come_in()
-            self.awaits_line = not self.knows_ends and self.entry.expects_line(&self.client)
-        else:
+        if self.is_secure:     # once more, when hands are shaken
             if self.entry.access_log is not None:
                 self.name_tls()
             if self.session.asks_certificate():
                 self.ask_for_chain()
+        else:
+            self.come_in()
         if not self.is_held:
             self.take_place()
         if self.entry.is_draining:
             self.end_soon()
+
+    cdef void begin_tls(self, object context, const char* at, Py_ssize_t size) noexcept:
+        """Shake hands with a client that has begun so; `size` bytes at `at` are what it has said."""
+        try:
+            self.session = server_session(context, self.engine.wire)
+        except Exception as error:
+            self.report(error)
+            self.abort()
+            return
+        self.is_secure = True
+        self.arm(self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT, T_SHAKE)
+        if self.entry.is_draining:
+            self.end_soon()
+        self.decrypt(at, size)
+
+    cdef void go_in(self, const char* at, Py_ssize_t size) noexcept:
+        """Be served without TLS; `size` bytes at `at` are what has come."""
+        self.take_place()
+        if not self.is_closing:
+            self.hand_on(at, size)
 
     cdef void come_in(self) noexcept:
         """Be there: from now on the door knows it."""
@@ -172,6 +172,7 @@ cdef class Downstream(Guest):
         self.client_text = b""
         self.made_at = now()
         self.name_client()
+        self.awaits_line = self.entry.expects_line(&self.client)
         self.entry.add(self)
 
     cdef void ask_for_chain(self) noexcept:
@@ -186,9 +187,10 @@ cdef class Downstream(Guest):
         cdef Route route = self.route
         if route is not None:
             self.route = None
+            self.timer.due = NEVER
             relay(self, route, &self.ends, self.asks_tls)
             return
-        if self.awaits_line or self.is_secure or not self.take_route():
+        if self.awaits_line or self.usher is not None or self.is_secure or not self.take_route():
             self.arm(self.entry.read_timeout, T_HEAD)
 
     cdef bint take_route(self) noexcept:
@@ -216,6 +218,7 @@ cdef class Downstream(Guest):
             self.report(error)
             self.abort()
             return True
+        self.timer.due = NEVER
         relay(self, route, &self.ends, False)
         return True
 
@@ -228,6 +231,8 @@ cdef class Downstream(Guest):
             waiting = self.kept
             at = PyByteArray_AS_STRING(waiting)
             size = PyByteArray_GET_SIZE(waiting)
+            if size < self.ends.wanted:
+                return
         used = read_line(at, size, &self.ends)
         if used == LINE_PARTIAL:
             if self.kept is None:
@@ -235,10 +240,7 @@ cdef class Downstream(Guest):
             return
         self.kept = None
         if used == LINE_BAD:
-            try:
-                self.engine.log.debug("%s: a malformed header of the PROXY protocol", self.client_text.decode())
-            except Exception:
-                pass
+            self.note("a malformed header of the PROXY protocol")
             self.close()
             return
         self.awaits_line = False
@@ -248,7 +250,7 @@ cdef class Downstream(Guest):
             self.client = self.ends.source
             self.client_port = self.ends.source_port
             self.client_text = text_of_address(&self.client).encode()
-        if self.take_route():
+        if self.usher is None and self.take_route():
             if self.tunnel is not None and size > used:
                 self.tunnel.on_data(self, at + used, size - used)
         elif size > used:
@@ -275,7 +277,7 @@ cdef class Downstream(Guest):
     cdef void let_in(self) noexcept:
         cdef bytearray waiting
         self.take_place()
-        if not self.awaits_line and self.tunnel is None:
+        if not self.awaits_line and self.tunnel is None and self.usher is None:
             self.go_on()
             return
         if self.is_paused:
@@ -284,15 +286,12 @@ cdef class Downstream(Guest):
         self.kept = None
         if waiting is None:
             return
-        if self.tunnel is not None:
-            self.tunnel.on_data(self, PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
-        else:
-            self.read_proxy(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
+        self.hand_on(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
 
     cdef void end_soon(self) noexcept:
         cdef double due
-        if (self.tunnel is not None or self.exchange is not None or self.kept is not None or self.is_lingering
-                or self.is_closing):
+        if (self.tunnel is not None or self.exchange is not None or self.is_lingering or self.is_closing
+                or (self.kept is not None and self.usher is None)):
             return             # ends behind its answer, or has a deadline of its own
         due = now() + (self.entry.idle_rest if self.requests else self.entry.silent_rest)
         if due < self.timer.due:
@@ -303,7 +302,7 @@ cdef class Downstream(Guest):
         cdef str name
         try:
             # The transport has asked the kernel already. "fe80::1%eth0" has a zone, which is nobody else's affair.
-            peer = self.peer if self.peer is not None else self.transport.get_extra_info("peername")
+            peer = self.transport.get_extra_info("peername")
             if type(peer) is tuple:
                 name = <str>(<tuple>peer)[0]
                 self.client_port = (<tuple>peer)[1]
@@ -322,20 +321,23 @@ cdef class Downstream(Guest):
         except Exception as error:
             self.report(error)
 
-    cdef void note_tls(self, object reason) noexcept:
+    cdef void note(self, object reason) noexcept:
+        """Tell the log, at debug, why it ends."""
         try:
-            self.engine.log.debug("%s on entry point %s: TLS: %s", self.client_text.decode() or "somebody",
-                                  self.entry.name, reason)
+            self.engine.log.debug("%s on entry point %s: %s", self.client_text.decode() or "unix", self.entry.name,
+                                  reason)
         except Exception:
             pass       # a log that fails must not take the connection with it
 
     cdef void on_eof(self) noexcept:
+        if self.usher is not None and self.kept is not None:
+            self.note("the client ended within its first words")
         if self.exchange is not None:
             self.client_is_gone()
         self.close()
 
     cdef void on_broken(self, object error) noexcept:
-        self.note_tls(error)
+        self.note(f"TLS: {error}")
         if self.tunnel is not None:
             self.close()
             return
@@ -351,6 +353,7 @@ cdef class Downstream(Guest):
         if self.exchange is not None:
             self.client_is_gone()
         self.kept = None
+        self.usher = None
         self.entry.remove(self)
 
     cdef void client_is_gone(self) noexcept:
@@ -383,16 +386,19 @@ cdef class Downstream(Guest):
                     self.arm_exchange()
             else:
                 self.arm_exchange()
-        elif what == T_HEAD and self.kept is not None and self.exchange is None and not self.awaits_line:
+        elif (what == T_HEAD and self.kept is not None and self.exchange is None and not self.awaits_line
+              and self.usher is None):
             self.refuse_late()
         elif what == T_LINGER:
             self.abort()
         elif what == T_SHAKE:
-            self.note_tls("the handshake did not end in time")
+            self.note("TLS: the handshake did not end in time")
             self.abort()
         elif self.has_unread():
             self.arm(COMING, what)
         else:
+            if self.usher is not None:
+                self.note("the first bytes did not come in time")
             self.close()
 
     cdef bint has_unread(self) noexcept:
@@ -411,11 +417,14 @@ cdef class Downstream(Guest):
     # ---------------------------------------------------------------- bytes in
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
+        cdef Usher usher = self.usher
         if self.is_held:
             self.keep(at, size)
             self.pause()
         elif self.awaits_line:
             self.read_proxy(at, size)
+        elif usher is not None:
+            usher.on_data(at, size)
         elif self.kept is not None:
             self.keep(at, size)
             if self.exchange is None and not self.is_full and self.is_worth_parsing():

@@ -447,9 +447,8 @@ cdef class Connection(Peer):
             self.on_made()
         else:
             self.on_shaking()
-            if self.session.speaks_first:
-                self.engine.wire.size = 0
-                self.shake()
+            self.engine.wire.size = 0      # we speak first
+            self.shake()
 
     def data_received(self, data):
         # Never called: uvloop asks every protocol for it, and making the AttributeError costs more than an accept.
@@ -585,10 +584,10 @@ cdef class Connection(Peer):
     # -------- what happened; a subclass says what it means
 
     cdef void on_shaking(self) noexcept:
-        """It is connected, and TLS begins."""
+        """It is connected, and TLS begins, in which we speak first."""
 
     cdef void on_made(self) noexcept:
-        """It is connected, and TLS agreed on."""
+        """It is connected; again when TLS is agreed on that began later."""
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
         pass

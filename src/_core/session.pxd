@@ -30,7 +30,6 @@ cdef class Session:
     cdef Wire wire
     cdef object context                # ssl.SSLContext: OpenSSL calls it back for ALPN
     cdef str name                      # of the server that is verified; "": none is
-    cdef bint speaks_first             # we are the client
     cdef bint is_done                  # the handshake was brought to its end
     cdef bint is_ended                 # the peer sends nothing more
     cdef bint is_broken

@@ -316,7 +316,6 @@ cdef Session client_session(object context, Wire wire, str name):
     cdef bytes text
     cdef void* param
     cdef bint is_address
-    made.speaks_first = True
     known.SSL_set_connect_state(made.ssl)
     name = name.removesuffix(".")
     if not name:
