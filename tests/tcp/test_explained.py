@@ -201,6 +201,22 @@ async def test_middlewares(proxy, made, authority):
             ]
 
 
+async def test_a_middleware_that_counts_is_named_and_not_tried(proxy, made):
+    section = tcp({}, made)
+    section["routers"] = {"p": {"rule": "HostSNI(`*`)", "service": "plain", "middlewares": ["few", "out"]}}
+    section["middlewares"] = {
+        "few": {"inFlightConn": {"amount": 2}},
+        "out": {"ipAllowList": {"sourceRange": ["127.0.0.1"]}},
+    }
+    house = await proxy({"tcp": section})
+    for client, does in ((CLIENTS[0], "lets it pass"), (CLIENTS[1], "closes it")):
+        way = await agree(house, ConnectionQuestion(client=client))
+        assert [(each.type, each.does[0].split(":")[0]) for each in way.middlewares] == [
+            ("inFlightConn", "what it does hangs on more than this connection; not tried here"),
+            ("ipAllowList", does),
+        ]
+
+
 async def test_a_service_without_servers(proxy):
     house = await proxy(document())
     assert (await agree(house, ConnectionQuestion())).closed == "the service db@file has no server"
