@@ -26,6 +26,7 @@ cdef class Batch:
 
     cdef void clear(self) noexcept nogil
     cdef int take(self, int fd) noexcept nogil
+    cdef int take_one(self, int fd) noexcept nogil
     cdef char* data(self, int at) noexcept nogil
     cdef Py_ssize_t size(self, int at) noexcept nogil
     cdef char* sender(self, int at) noexcept nogil

@@ -74,6 +74,7 @@ cdef extern from *:
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout) noexcept nogil
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags) noexcept nogil
     ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept nogil
+    ssize_t c_recv "recv"(int fd, void* data, size_t size, int flags) noexcept nogil
     ssize_t c_send "send"(int fd, const void* data, size_t size, int flags) noexcept nogil
 
 cdef enum:
@@ -155,6 +156,19 @@ cdef class Batch:
             self.count += got
             self.worn = self.count
         return got
+
+    cdef int take_one(self, int fd) noexcept nogil:
+        """As `take`, but one datagram, at two thirds of the price; who has sent it is not told."""
+        cdef ssize_t got
+        while True:
+            got = c_recv(fd, self.all.data[self.count], LARGEST, MSG_DONTWAIT)
+            if got >= 0:
+                self.all.parts[self.count].iov_len = got
+                self.count += 1
+                self.worn = self.count
+                return 1
+            if errno != EINTR:
+                return -1
 
     cdef char* data(self, int at) noexcept nogil:
         return self.all.data[at]

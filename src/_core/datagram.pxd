@@ -46,6 +46,7 @@ cdef class Session(Timed):
     cdef Deadline timer
     cdef list waiting                  # datagrams that came while the server's name is looked up; None: it is not
     cdef Py_ssize_t waiting_size       # what they hold
+    cdef bint is_asked                 # the client has sent something since the server did
     cdef bint is_counted
     cdef bint is_leaving               # another program has its socket too, and reads the answers
     cdef bint is_over

@@ -239,6 +239,7 @@ cdef class Session(Timed):
         cdef bint is_again = False
         if self.waiting is not None:
             return self.keep(batch, first, many)
+        self.is_asked = True
         while done < many:
             sent = batch.pass_on(self.fd, first + done, many - done)
             if sent > 0:
@@ -282,7 +283,9 @@ cdef class Session(Timed):
         cdef int i, lost, got
         if self.fd < 0:
             return
-        got = batch.take(self.fd)
+        # A question has one answer, mostly; what comes unasked comes in numbers.
+        got = batch.take_one(self.fd) if self.is_asked else batch.take(self.fd)
+        self.is_asked = False
         if got < 0:
             if not is_loss(errno):
                 self.end()
