@@ -14,13 +14,13 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase rewrite tally deadline watch llhttp siphash shared murmur openssl batch
+span phrase rewrite tally deadline pipes watch llhttp siphash shared murmur openssl batch
 
 field journal ledger escape figures head hello netset proxyline index path location pool target session
 
 message framing record
 
-rule balance step port room transport forwarded
+rule balance step port room transport siphon forwarded
 
 steps_path steps_headers steps_gate awaited table upstream
 

@@ -6,6 +6,7 @@ from .framing cimport Framing
 from .head cimport Head
 from .message cimport Request, Response
 from .murmur cimport Murmur
+from .pipes cimport Pipes
 from .pool cimport Idle, Pool
 from .session cimport Session, Wire
 from .target cimport Target
@@ -30,6 +31,7 @@ cdef class Engine:
     cdef Py_ssize_t out_size
     cdef Connection writer             # whose bytes are in `out`; None when it is empty
     cdef list spare                    # exchanges to be used again
+    cdef readonly Pipes pipes
     cdef list leaving                  # transports whose end is told at the end of this turn; None: none
     cdef bytes date                    # "Date: ...\r\n", of the second `date_at`
     cdef long date_at

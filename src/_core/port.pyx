@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from .deadline cimport Wheel, detach, now
 from .murmur cimport Murmur
+from .pipes cimport Pipes
 from .pool cimport Pool
 from .session cimport RECORD, S_BROKEN, S_DONE, S_ENDED, S_FULL, Session, Wire
 
@@ -54,6 +55,7 @@ cdef class Engine:
         if self.out is NULL:
             raise MemoryError()
         self.spare = []
+        self.pipes = Pipes()
         self.patience = PATIENCE
         self.pools = set()
         self.short = Murmur(loop, log, (

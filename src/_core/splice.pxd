@@ -10,6 +10,7 @@ cdef class Splice(Tunnel):
     cdef Connection two
     cdef Target target                 # in flight until both are gone; may be None
     cdef Receipt receipt               # told when both are gone; may be None
+    cdef int[2] full_reads             # in a row, of each side
     cdef int ends                      # sides that said they send no more
 
     cdef Connection other(self, Connection side)

@@ -1,11 +1,18 @@
 """Two connections, bytes passed on both ways until both sides have said that nothing more comes.
 
 A side that ends while the other goes on is half-closed, as its own end was. A side that takes no more pauses the
-other, so that no more than one read's worth is held in either direction.
+other, so that no more than one read's worth is held in either direction. Where much comes from a plain socket for a
+plain socket, it goes by way of a siphon, and that holds what fits into a pipe.
 """
 
 from .deadline cimport monotonic
+from .port cimport READ_SIZE
+from .siphon cimport siphon
 from .target cimport target_end
+from .transport cimport Transport
+
+cdef enum:
+    BULK = 4                   # full reads in a row, after which a direction is bulk
 
 
 cdef class Splice(Tunnel):
@@ -22,6 +29,13 @@ cdef class Splice(Tunnel):
         to.flush()
         if to.is_full:
             side.pause()
+        if size < READ_SIZE:
+            self.full_reads[side is self.two] = 0
+        else:
+            self.full_reads[side is self.two] += 1
+            if self.full_reads[side is self.two] >= BULK:
+                self.full_reads[side is self.two] = 0
+                pass_by(side, to)
 
     cdef void on_eof(self, Connection side) noexcept:
         cdef Connection to = self.other(side)
@@ -59,6 +73,13 @@ cdef class Splice(Tunnel):
         if self.receipt is not None:
             self.receipt.finish(monotonic())
             self.receipt = None
+
+
+cdef void pass_by(Connection source, Connection to) noexcept:
+    """Let what one says go to the other without being copied, if both are plain sockets."""
+    if (source.session is None and to.session is None
+            and isinstance(source.transport, Transport) and isinstance(to.transport, Transport)):
+        siphon(<Transport>source.transport, <Transport>to.transport)
 
 
 cdef Splice splice(Connection one, Connection two, Target target, Receipt receipt):

@@ -4,6 +4,15 @@ from .port cimport Connection, Engine
 from .watch cimport Watch
 
 
+cdef class Feed:
+    # What takes the place of reading from one transport, and of what waits for another; see siphon.
+    cdef Py_ssize_t held               # bytes on their way
+
+    cdef void draw(self) noexcept              # the one has something
+    cdef bint pour(self) noexcept              # the other takes more; False: not all of it
+    cdef void over(self, Transport side) noexcept      # one of them is gone
+
+
 cdef class Transport:
     # What uvloop's transports are to a connection, without a Python frame.
     cdef Watch watch
@@ -17,6 +26,8 @@ cdef class Transport:
     cdef bint is_ending                # it ends when nothing waits any more
     cdef bint is_leaving               # its end is told in a moment
     cdef bint ends_writing             # nothing comes behind what waits
+    cdef Feed takes                    # what comes; None: the connection is told
+    cdef Feed brings                   # what waits behind `waiting`; None: nothing
     cdef object error                  # for which it ended; None: as it should
 
     cdef bint begin(self, Engine engine, Connection connection, int fd) noexcept
@@ -24,6 +35,9 @@ cdef class Transport:
     cdef void dialled(self) noexcept
     cdef void read(self) noexcept
     cdef void write_on(self) noexcept
+    cdef void ended(self) noexcept
+    cdef bint has_waiting(self) noexcept
+    cdef void fill(self) noexcept
     cdef void look(self) noexcept
     cdef void fail(self, int number) noexcept
     cdef void leave(self, object error) noexcept

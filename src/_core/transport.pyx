@@ -69,6 +69,19 @@ cdef enum:
     READS_A_TURN = 8           # of one connection that has more than one read's worth: then others have their turn
 
 
+cdef class Feed:
+    """Bytes that pass a connection by."""
+
+    cdef void draw(self) noexcept:
+        pass
+
+    cdef bint pour(self) noexcept:
+        return True
+
+    cdef void over(self, Transport side) noexcept:
+        pass
+
+
 cdef class Transport:
     """One plain socket. It owns the descriptor."""
 
@@ -130,24 +143,37 @@ cdef class Transport:
                 if errno != EAGAIN and errno != EINTR:
                     self.fail(errno)
                 return
+            if size == 0:
+                self.ended()
+                return
             try:
-                if size == 0:
-                    self.is_reading = False
-                    if not connection.eof_received():
-                        self.close()
-                    self.look()
-                    return
                 connection.buffer_updated(size)
             except Exception as error:
                 connection.report(error)
                 self.leave(error)
                 return
-            if size < READ_SIZE or not self.is_reading or self.is_leaving:
+            if size < READ_SIZE or not self.is_reading or self.is_leaving or self.takes is not None:
                 return
+
+    cdef void ended(self) noexcept:
+        """Nothing more comes."""
+        cdef Connection connection = self.connection
+        cdef Feed feed = self.takes
+        self.is_reading = False
+        if feed is not None:
+            feed.over(self)
+        try:
+            if not connection.eof_received():
+                self.close()
+        except Exception as error:
+            connection.report(error)
+            self.leave(error)
+        self.look()
 
     cdef void write_on(self) noexcept:
         """The kernel takes more of what waits."""
         cdef Connection connection = self.connection
+        cdef Feed feed = self.brings
         cdef bytes first
         cdef Py_ssize_t rest, sent
         while self.waiting is not None:
@@ -166,6 +192,8 @@ cdef class Transport:
                 del self.waiting[0]
             else:
                 self.waiting = None
+        if feed is not None and not feed.pour():
+            return
         if self.ends_writing:
             c_shutdown(self.fd, SHUT_WR)
         if self.is_ending:
@@ -179,6 +207,19 @@ cdef class Transport:
                 connection.report(error)
                 self.leave(error)
 
+    cdef bint has_waiting(self) noexcept:
+        return self.waiting is not None or (self.brings is not None and self.brings.held > 0)
+
+    cdef void fill(self) noexcept:
+        """Something waits: let the connection take no more."""
+        cdef Connection connection = self.connection
+        if connection is not None and not connection.is_full:
+            try:
+                connection.pause_writing()
+            except Exception as error:
+                connection.report(error)
+                self.leave(error)
+
     cdef void look(self) noexcept:
         """Be told of what is wanted, and of nothing else."""
         cdef int events = 0
@@ -186,7 +227,7 @@ cdef class Transport:
             return
         if self.is_reading:
             events |= READABLE
-        if self.waiting is not None or self.is_dialling:
+        if self.is_dialling or self.has_waiting():
             events |= WRITABLE
         if events != self.watch.wanted and not self.watch.want(events):
             self.leave(OSError("a descriptor cannot be watched"))
@@ -199,6 +240,7 @@ cdef class Transport:
     cdef void leave(self, object error) noexcept:
         """It is over. The connection is told in a moment; until then the descriptor is not used again."""
         cdef Engine engine = self.engine
+        cdef Feed feed
         if self.is_leaving:
             return
         self.is_leaving = True
@@ -207,6 +249,13 @@ cdef class Transport:
         self.waiting = None
         self.error = error
         self.watch.close()
+        # A call of a C method holds no reference, and a feed that is over lets go of both.
+        feed = self.takes
+        if feed is not None:
+            feed.over(self)
+        feed = self.brings
+        if feed is not None:
+            feed.over(self)
         if engine.leaving is None:
             try:
                 engine.loop.call_soon(tell_leaving, engine)
@@ -246,15 +295,15 @@ cdef class Transport:
             self.look()
         else:
             self.waiting.append(data)
-        if not self.connection.is_full:
-            self.connection.pause_writing()
+        self.fill()
 
     def set_write_buffer_limits(self, high=None, low=None):
         """Do nothing: whatever waits makes the connection full."""
 
     def get_write_buffer_size(self):
         """How many bytes wait."""
-        return 0 if self.waiting is None else sum(map(len, self.waiting)) - self.begun
+        waiting = 0 if self.waiting is None else sum(map(len, self.waiting)) - self.begun
+        return waiting if self.brings is None else waiting + self.brings.held
 
     def can_write_eof(self):
         return True
@@ -264,7 +313,7 @@ cdef class Transport:
         if self.ends_writing or self.is_ending:
             return
         self.ends_writing = True
-        if self.waiting is None:
+        if not self.has_waiting():
             c_shutdown(self.fd, SHUT_WR)
 
     def is_closing(self):
@@ -276,10 +325,10 @@ cdef class Transport:
             return
         self.is_ending = True
         self.is_reading = False
-        if self.waiting is None:
-            self.leave(None)
-        else:
+        if self.has_waiting():
             self.look()
+        else:
+            self.leave(None)
 
     def abort(self):
         """End now."""
@@ -321,6 +370,7 @@ cdef class Transport:
 
 cdef void on_ready(object owner, int fd, int events) noexcept:
     cdef Transport transport = <Transport>owner
+    cdef Feed feed
     if transport.is_leaving:
         return
     if transport.is_dialling:
@@ -329,10 +379,13 @@ cdef void on_ready(object owner, int fd, int events) noexcept:
     if events & WRITABLE:
         transport.write_on()
     if events & READABLE and not transport.is_leaving:
-        if transport.is_reading:
-            transport.read()
-        else:
+        if not transport.is_reading:
             transport.look()
+        elif transport.takes is not None:
+            feed = transport.takes
+            feed.draw()
+        else:
+            transport.read()
 
 
 def tell_leaving(Engine engine not None):
