@@ -6,6 +6,7 @@ protocol (message formats), RFC 9112.
 """
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -111,14 +112,15 @@ OPENSSL = (
 
 def openssl_hellos() -> list[bytes]:
     """Return the first flights of `openssl s_client`, as different as it can say them."""
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}   # no sanitizer
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in OPENSSL]
         for listener, arguments in zip(listeners, OPENSSL, strict=True):
-            listener.settimeout(5)
+            listener.settimeout(30)
             to = f"127.0.0.1:{listener.getsockname()[1]}"
             client = subprocess.Popen(
                 ["openssl", "s_client", "-connect", to, *arguments.split()],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=plain,
             )
             stack.callback(client.wait)
             stack.callback(client.kill)
@@ -128,7 +130,7 @@ def openssl_hellos() -> list[bytes]:
 def _first_flight(listener: socket.socket) -> bytes:
     connection, _ = listener.accept()
     with connection:
-        connection.settimeout(5)
+        connection.settimeout(30)
         return connection.recv(65536)
 
 
@@ -188,10 +190,11 @@ class Hellos:
 def in_records(dice: Random, message: bytes) -> bytes:
     """Return a handshake message in records: one, or cut into up to as many as there are bytes."""
     most = dice.choice((MOST_RECORD, MOST_RECORD, 512, 64, 7, 1, 0))
-    out = bytearray()
-    while message:
+    out, at = bytearray(), 0
+    while at < len(message):
         size = most or dice.randint(1, 300)
-        piece, message = message[:size], message[size:]
+        piece = message[at : at + size]
+        at += size
         out += b"\x16\x03" + bytes([dice.choice((1, 1, 3))]) + len(piece).to_bytes(2, "big") + piece
     return bytes(out)
 

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -40,7 +41,8 @@ WARM = 3                # batches after which nothing grows any more
 MAY_GROW = 24 * 2**20   # bytes, of a process whose allocator keeps what it had
 QUICK = "300ms"
 GOOD_CLIENT = "127.0.0.2"
-KEPT = ("Arrival", "Downstream", "Upstream", "Relay", "Splice", "Session")
+MAY_OPEN = 8            # descriptors, of what the loop and libraries keep
+KEPT = ("Arrival", "Downstream", "Upstream", "Relay", "Splice", "Session", "Transport")
 
 
 class Broken(Exception):
@@ -191,6 +193,7 @@ class Siege:
         self.generations: list[weakref.ref[Any]] = []
         self.overdue: list[str] = []
         self.began = 0
+        self.opened = 0
 
     async def run(self, seconds: float, first: int = 0, size: int = 600) -> Counter[str]:
         """Attack for so long, at least one batch. Returns what the log told. Raises Broken."""
@@ -230,6 +233,7 @@ class Siege:
         async with asyncio.TaskGroup() as group:
             for _ in range(size):
                 group.create_task(one(self.flights.draw(dice), Random(dice.random())))
+                await asyncio.sleep(0)      # to draw them all at once would be a long turn of the loop
             # In the middle of it everything is configured anew.
             self.generations.append(weakref.ref(self.proxy._switcher.switch.current))    # type: ignore[union-attr]
             applied = await self.proxy.apply(self._document())
@@ -306,7 +310,9 @@ class Siege:
             raise Broken(f"one turn of the loop took {self.beat.longest:.1f} s of our own: {self.beat.where}")
         self._no_errors()
         if done == WARM:
-            self.began = allocated()
+            self.began, self.opened = allocated(), descriptors()
+        elif done > WARM and descriptors() - self.opened > MAY_OPEN:
+            raise Broken(f"of descriptors there were {self.opened}, and now {descriptors()}")
         elif done > WARM and allocated() - self.began > MAY_GROW:
             raise Broken(f"memory grew from {self.began >> 20} to {allocated() >> 20} MiB")
 
@@ -370,8 +376,8 @@ class Siege:
             left["sessions of TLS"] = living()
             left["old generations"] = sum(each() is not None for each in self.generations)
             left.update(Counter(
-                name for each in gc.get_objects()
-                if (name := type(each).__name__) in KEPT and type(each).__module__.startswith("fastproxy.")
+                kind.__name__ for kind in map(type, gc.get_objects())
+                if kind.__name__ in KEPT and kind.__module__.startswith("fastproxy._core.")
             ))
         return {name: count for name, count in left.items() if count}
 
@@ -395,6 +401,11 @@ def allocated() -> int:
         return int(count())
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * 4096
+
+
+def descriptors() -> int:
+    """Return how many this process has open."""
+    return len(os.listdir("/proc/self/fd"))
 
 
 def has_leaks() -> bool:
