@@ -1,4 +1,5 @@
 # Who has how much under way in all workers: counts of names that nobody knew before, in memory that all share.
+# Atomic, no locks.
 
 from libc.stdint cimport uint64_t
 
@@ -7,16 +8,17 @@ from .shared cimport InFlight
 
 
 cdef enum:
-    SET = 32                   # words of a set: its lock, and the names that it has room for
+    SET = 32                   # names that a set has room for
 
 
 cdef enum Entered:
     E_LIMIT = -1               # as many are under way as may be
-    E_FULL = -2                # it cannot be counted: its set is full, or its lock is not to be had
+    E_FULL = -2                # it cannot be counted: its set is full of names that are
 
 
 cdef class Ledger:
-    cdef long long* names              # borrowed from `memory`: sets of SET words
+    cdef long long* claims             # borrowed from `memory`: of each worker the row that it claims, and 1; 0: none
+    cdef long long* names              # the same: sets of SET words; 0: nobody's
     cdef readonly Py_ssize_t sets
     cdef InFlight counts               # a row for each word of the sets
     cdef readonly int worker
@@ -25,8 +27,9 @@ cdef class Ledger:
 
     cdef Py_ssize_t enter(self, uint64_t name, long long limit) noexcept nogil
     cdef void leave(self, Py_ssize_t row) noexcept nogil
-    cdef bint lock(self, long long* word) noexcept nogil
+    cdef long long total(self, Py_ssize_t first, long long name) noexcept nogil
     cdef Py_ssize_t row_of(self, Py_ssize_t first, long long name) noexcept nogil
+    cdef bint take_over(self, Py_ssize_t row, long long old, long long name) noexcept nogil
 
 
 cdef class Place:

@@ -1,78 +1,104 @@
 """Counts by name: how much each client, or whatever else has a hash, has under way in all workers.
 
-A name is 64 bits of a hash with a secret key. Names lie in sets of 31, in one of which each has its place;
-whoever enters locks the set, for the time of reading a few cache lines. A name whose counts are all zero may be
-replaced by any other, so leaving needs no lock, and a dead worker leaves nothing behind but words that the
-supervisor zeroes and, if it died within these few nanoseconds, a lock that the supervisor opens.
+A name is 63 bits of a hash with a secret key. Names lie in sets of 32, in one of which each has its row of counts, a
+word for each worker; nobody waits for anybody. What is under way under a name is the sum of all rows that have it:
+two workers that meet a new name at the same moment may give it two. A row whose counts are all zero may be given
+to another name. Whoever does that marks the old name as claimed first, which keeps others from counting there, and
+then looks at the counts again; and whoever has counted looks at the name again. So one of the two steps back.
 
-A name that finds its set full is not counted, and not let in: the limit holds for everybody who is there.
+A dead worker leaves nothing behind but its words of the rows and perhaps one claimed name, which its own word in
+`claims` tells; the supervisor clears both. A name that finds its set full is not counted, and not let in: the limit
+holds for everybody who is there.
 """
 
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .shared cimport InFlight, fp_load, fp_store, fp_swap, words_of
+from .shared cimport InFlight, fp_add, fp_load, fp_store, fp_swap, words_of
 
 SET_SIZE = SET
-"""Words of a set."""
+"""Names in a set."""
 
-cdef int TRIES = 2000          # for a lock: some microseconds; its owner may have been put to sleep
+cdef int TRIES = 8
+cdef long long CLAIMED = <long long>(<uint64_t>1 << 63)    # beside a name: nobody may count there
 
 
 cdef class Ledger:
     """The counts as one worker sees them.
 
-    memory: a writable buffer of sets * SET words for names, and behind them as many rows of
-    `shared.row_width(workers)` words, all zero at first; sets: a power of two; worker: from 0.
+    memory: a writable buffer, all zero at first, of a row of `shared.row_width(workers)` words for claims, sets * SET
+    words for names, and as many rows of counts; sets: a power of two; worker: from 0.
     """
 
     def __init__(self, object memory not None, Py_ssize_t sets, int workers, int worker):
+        cdef Py_ssize_t width = (workers + 7) // 8 * 8
         if sets < 1 or sets & (sets - 1):
             raise ValueError(f"{sets} sets; it has to be a power of two")
         self.memory = memoryview(memory)
-        self.names = words_of(self.memory, sets * SET)
-        self.counts = InFlight(self.memory[sets * SET * 8:], sets * SET, workers, worker)
+        self.claims = words_of(self.memory, width + sets * SET)
+        self.names = self.claims + width
+        self.counts = InFlight(self.memory[(width + sets * SET) * 8:], sets * SET, workers, worker)
         self.sets = sets
         self.worker = worker
 
     cdef Py_ssize_t enter(self, uint64_t name, long long limit) noexcept nogil:
-        """Count one more under a name, if fewer than *limit* are counted by all; its row, or what is in the way."""
-        cdef long long* first
-        cdef long long own = <long long>name or 1
-        cdef Py_ssize_t row, at = <Py_ssize_t>(name & <uint64_t>(self.sets - 1)) * SET
-        if limit <= 0:
-            return E_LIMIT
-        first = &self.names[at]
-        if not self.lock(first):
-            return E_FULL
-        row = self.row_of(at, own)
-        if row >= 0:
-            self.names[row] = own
-            if not self.counts.take(row, limit):
-                row = E_LIMIT
-        fp_store(first, 0)
-        return row
+        """Count one more under a name, if fewer than *limit* are counted by all; its row, or what is in the way.
 
-    cdef bint lock(self, long long* word) noexcept nogil:
-        """Take the lock of a set, of which *word* is the first. False: somebody has it for too long."""
-        cdef long long free
+        Never passes the limit. Of several that come for the last place at the same moment all may step back; they
+        try again, so one gets it unless this goes on for TRIES times.
+        """
+        cdef Py_ssize_t first = <Py_ssize_t>(name & <uint64_t>(self.sets - 1)) * SET, row
+        cdef long long own = <long long>(name & ~(<uint64_t>1 << 63)) or 1
+        cdef long long* count
         cdef int _try
         for _try in range(TRIES):
-            free = 0
-            if fp_load(word) == 0 and fp_swap(word, &free, self.worker + 1):
-                return True
-        return False
+            if self.total(first, own) >= limit:
+                return E_LIMIT
+            row = self.row_of(first, own)
+            if row == E_FULL:
+                return E_FULL
+            if row < 0:
+                continue
+            count = &self.counts.rows[row * self.counts.width + self.worker]
+            fp_add(count, 1)
+            if fp_load(&self.names[row]) == own and self.total(first, own) <= limit:
+                return row
+            fp_add(count, -1)
+        return E_LIMIT
+
+    cdef long long total(self, Py_ssize_t first, long long name) noexcept nogil:
+        """How many are counted under a name in the set that begins at a row."""
+        cdef long long sum = 0
+        cdef Py_ssize_t row
+        for row in range(first, first + SET):
+            if fp_load(&self.names[row]) & ~CLAIMED == name:
+                sum += self.counts.total(row)
+        return sum
 
     cdef Py_ssize_t row_of(self, Py_ssize_t first, long long name) noexcept nogil:
-        """The row of a name, or one that it may have, of a set that is locked. E_FULL: there is none."""
+        """A row that a name has, or gets. E_FULL: there is none. E_LIMIT: somebody was quicker; look again."""
         cdef Py_ssize_t row
-        for row in range(first + 1, first + SET):
-            if self.names[row] == name:
+        cdef long long found
+        for row in range(first, first + SET):
+            if fp_load(&self.names[row]) == name:
                 return row
-        for row in range(first + 1, first + SET):
-            if self.names[row] == 0 or self.counts.total(row) == 0:
-                return row
+        for row in range(first, first + SET):
+            found = fp_load(&self.names[row])
+            if found == 0:
+                return row if fp_swap(&self.names[row], &found, name) else E_LIMIT
+            if found > 0 and self.counts.total(row) == 0:
+                return row if self.take_over(row, found, name) else E_LIMIT
         return E_FULL
+
+    cdef bint take_over(self, Py_ssize_t row, long long old, long long name) noexcept nogil:
+        """Give the row of a name that nobody counts under to another. False: it is not free any more."""
+        cdef bint free = False
+        fp_store(&self.claims[self.worker], row + 1)
+        if fp_swap(&self.names[row], &old, old | CLAIMED):
+            free = self.counts.total(row) == 0
+            fp_store(&self.names[row], name if free else old)
+        fp_store(&self.claims[self.worker], 0)
+        return free
 
     cdef void leave(self, Py_ssize_t row) noexcept nogil:
         """Count one less."""
@@ -84,12 +110,8 @@ cdef class Ledger:
 
     def count(self, uint64_t name):
         """How many are counted under a name by all workers."""
-        cdef long long own = <long long>name or 1
-        cdef Py_ssize_t row, at = <Py_ssize_t>(name & <uint64_t>(self.sets - 1)) * SET
-        for row in range(at + 1, at + SET):
-            if self.names[row] == own:
-                return self.counts.total(row)
-        return 0
+        return self.total(<Py_ssize_t>(name & <uint64_t>(self.sets - 1)) * SET,
+                          <long long>(name & ~(<uint64_t>1 << 63)) or 1)
 
     def under_way(self):
         """How many are counted under all names. Looks at everything there is room for."""
@@ -111,7 +133,7 @@ cdef Place place_in(Ledger ledger, uint64_t name, long long limit, Place other):
     cdef Place made
     if row < 0:
         if row == E_FULL and ledger.full is not None:
-            ledger.full.add((ledger.sets * (SET - 1),))
+            ledger.full.add((ledger.sets * SET,))
         return None
     made = Place.__new__(Place)
     made.ledger = ledger

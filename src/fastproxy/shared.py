@@ -7,8 +7,10 @@ offset      bytes                   what                       written by
 PAGE        slots x BLOCK           one block for each slot    the worker that has the slot
             CELLS x width x 8       in-flight counts           each worker its own words
             CELLS x 8               token buckets              all workers, atomically
-            SETS x SET x 8          names of counts by name    all workers, under a lock for each set
+            width x 8               claims, see below          each worker its own word
+            SETS x SET x 8          names of counts by name    all workers, atomically
             SETS x SET x width x 8  counts by name             each worker its own words
+            SIGNS x 8               servers that are down      the supervisor
 ```
 
 Everything is little-endian, 8 bytes wide and 8-aligned; each part begins on a page, so that no two workers
@@ -24,7 +26,8 @@ of the row, and a dead worker's words are zeroed before its successor starts, so
 counted for ever. How they are counted is known to `_core.shared`.
 
 Counts by name are for clients, or whatever else nobody can number beforehand; they have rows as in-flight
-counts have, and how a name finds its own is known to `_core.ledger`.
+counts have, and how a name finds its own is known to `_core.ledger`. The highest bit of a name says that a worker
+claims its row for another name, the worker's claim (row number and 1, or 0) which row it is.
 """
 
 import mmap
@@ -32,10 +35,11 @@ import os
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 MAGIC = b"fastprox"
-VERSION = 3
+VERSION = 4
 PAGE = 4096
 BLOCK = 16 * PAGE
 """Bytes of one worker's block: 8192 counters."""
@@ -50,7 +54,10 @@ SETS = 2048
 """Of counts by name."""
 
 SET = 32
-"""Words of a set: its lock, and 31 names."""
+"""Names in a set."""
+
+SIGNS = 65536
+"""Servers that health checks can tell of."""
 
 WORD = 8
 LINE = 8  # words of a cache line
@@ -67,13 +74,19 @@ class Seat(NamedTuple):
     counts: memoryview
     """Counts by name, writable."""
 
+    signs: memoryview
+    """What health checks say."""
+
     workers: int
     worker: int
 
 
 def own_seat() -> Seat:
     """Return the seat of somebody who shares with nobody. Memory that is not touched takes no room."""
-    return Seat(memoryview(mmap.mmap(-1, SETS * SET * (1 + _width(1)) * WORD)), 1, 0)
+    counts, signs = (
+        memoryview(mmap.mmap(-1, words * WORD)) for words in (_width(1) + SETS * SET * (1 + _width(1)), SIGNS)
+    )
+    return Seat(counts, signs, 1, 0)
 
 
 class Shared:
@@ -140,7 +153,12 @@ class Shared:
     def seat(self, slot: int) -> Seat:
         """Return the seat of the worker in a slot."""
         self._check(slot)
-        return Seat(memoryview(self._memory)[_names(self.slots) : _end(self.slots)], self.slots, slot)
+        counts = memoryview(self._memory)[_names(self.slots) : _signs(self.slots)]
+        return Seat(counts, self.signs(), self.slots, slot)
+
+    def signs(self) -> memoryview:
+        """Return what health checks say of servers: SIGNS words, 0 where one is up; writable."""
+        return memoryview(self._memory)[_signs(self.slots) : _end(self.slots)]
 
     def under_way(self, cell: int) -> int:
         """Return how many all workers together have under way. cell: from 0."""
@@ -156,12 +174,19 @@ class Shared:
         width = _width(self.slots)
         for words in self._touched(_counts(self.slots), _buckets(self.slots), width):
             _zero(words[slot::width])
-        for words in self._touched(_rows(self.slots), _end(self.slots), width):
+        for words in self._touched(_rows(self.slots), _signs(self.slots), width):
             _zero(words[slot::width])
-        for words in self._touched(_names(self.slots), _rows(self.slots), SET):
-            for lock in range(0, len(words), SET):
-                if words[lock] == slot + 1:
-                    words[lock] = 0
+        claims = _names(self.slots)
+        with self._words(claims, width) as claim, self._words(claims + width * WORD, SETS * SET) as names:
+            if claim[slot]:
+                names[claim[slot] - 1] &= 2**63 - 1
+                claim[slot] = 0
+
+    @contextmanager
+    def _words(self, start: int, count: int) -> Iterator[memoryview]:
+        end = start + count * WORD
+        with memoryview(self._memory) as memory, memory[start:end] as part, part.cast("q") as words:
+            yield words
 
     def empty(self, cell: int) -> None:
         """Fill a bucket up, for a new owner. Nobody may be using it."""
@@ -180,7 +205,7 @@ class Shared:
             first = start + (data - start) // step * step
             start = min(end, start + -(-(hole - start) // step) * step)
             if data < end:
-                with memoryview(self._memory) as memory, memory[first:start] as part, part.cast("q") as words:
+                with self._words(first, (start - first) // WORD) as words:
                     yield words
 
     def _check(self, slot: int) -> None:
@@ -216,8 +241,12 @@ def _names(slots: int) -> int:
 
 
 def _rows(slots: int) -> int:
-    return _names(slots) + SETS * SET * WORD
+    return _names(slots) + (_width(slots) + SETS * SET) * WORD
+
+
+def _signs(slots: int) -> int:
+    return _rows(slots) + SETS * SET * _width(slots) * WORD
 
 
 def _end(slots: int) -> int:
-    return _rows(slots) + SETS * SET * _width(slots) * WORD
+    return _signs(slots) + SIGNS * WORD

@@ -5,7 +5,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import struct
 import time
 from collections import Counter
 
@@ -19,7 +18,7 @@ from fastproxy._core.shared import row_width
 from fastproxy.shared import SET, SETS, WORD, Shared
 
 FORK = multiprocessing.get_context("fork")
-NAMES = SET_SIZE - 1
+NAMES = SET_SIZE
 """That one set has room for."""
 
 
@@ -41,7 +40,13 @@ def ledger(shared):
 
     yield of
     for each in seats:
-        each.counts.release()
+        leave(each)
+
+
+def leave(seat):
+    """Let the memory be closed."""
+    seat.counts.release()
+    seat.signs.release()
 
 
 def of_seat(seat):
@@ -50,7 +55,7 @@ def of_seat(seat):
 
 def alone(sets=1, workers=1):
     """Return the ledgers of workers that share a small memory."""
-    memory = bytearray(sets * SET_SIZE * WORD * (1 + row_width(workers)))
+    memory = bytearray((row_width(workers) + sets * SET_SIZE * (1 + row_width(workers))) * WORD)
     return [Ledger(memory, sets, workers, worker) for worker in range(workers)]
 
 
@@ -131,7 +136,7 @@ def test_a_full_set_is_told(caplog):
     assert ledger.take(1, 1) is None, "the limit is no lack of room"
     assert caplog.messages == []
     assert ledger.take(1000, 1) is None
-    assert caplog.messages == ["1 of 31"]
+    assert caplog.messages == ["1 of 32"]
     del held
 
 
@@ -165,7 +170,7 @@ STEPS = st.lists(
 @settings(deadline=None)
 @given(STEPS)
 def test_it_counts_as_a_dictionary_would(steps):
-    """Three workers come, go and die. A name is in the table while it counts; 31 are as many as there are."""
+    """Three workers come, go and die. A name is in the table while it counts; 32 are as many as there are."""
     shared = Shared.make(3)
     seats = [shared.seat(each) for each in range(3)]
     ledgers = [of_seat(each) for each in seats]
@@ -225,7 +230,7 @@ def test_processes_never_pass_a_limit_and_leave_nothing(shared):
     assert shared.totals(2)[1] > 1_000
     seat = shared.seat(0)
     assert [of_seat(seat).count(5 + SETS * each) for each in range(40)] == [0] * 40
-    seat.counts.release()
+    leave(seat)
 
 
 def take_and_hang(shared, worker, told):
@@ -254,18 +259,42 @@ def test_a_worker_that_is_killed_leaves_no_count_behind(shared, ledger):
     workers[1].join()
 
 
-def test_a_lock_of_the_dead_is_opened_and_no_other(shared, ledger):
-    mine = ledger(2)
-    for owner in (1, 2):
-        with shared.seat(0).counts as counts:
-            struct.pack_into("<q", counts, 7 * SET * WORD, owner)
-        assert mine.take(7, 1) is None
-        shared.forget(owner % 2)
-        assert mine.take(7, 1) is None
-        shared.forget(owner - 1)
+def test_a_claim_of_the_dead_is_given_up_and_no_other(shared, ledger):
+    """A name that a worker marked as claimed, and died."""
+    mine, row = ledger(2), 7 * SET
+    with shared.seat(0).counts as counts, counts.cast("q") as words:
+        names = words[row_width(3) :]
+        for each in in_set(NAMES, 7, SETS):
+            assert mine.take(each, 1) is not None
+        names[row] |= -(2**63)
+        words[1] = row + 1
+        held = [mine.take(each, 1) for each in in_set(NAMES - 1, 7 + 100 * SETS, SETS)]
+        assert all(held)
+        assert mine.take(7 + 999 * SETS, 1) is None, "of 32 places one is claimed"
+        shared.forget(0)
+        assert mine.take(7 + 999 * SETS, 1) is None
+        shared.forget(1)
+        assert mine.take(7 + 999 * SETS, 1) is not None
+        assert words[1] == 0
+        names.release()
+
+
+def test_what_is_claimed_counts_still(shared, ledger):
+    """The worker that claims it may find that it is in use, and then gives it back."""
+    mine, row = ledger(2), 7 * SET
+    with shared.seat(0).counts as counts, counts.cast("q") as words:
+        names = words[row_width(3) :]
         held = mine.take(7, 1)
-        assert held is not None
+        names[row] |= -(2**63)
+        assert mine.take(7, 1) is None
+        second = mine.take(7, 2)
+        assert second is not None, "in a row of its own"
+        assert mine.count(7) == 2
+        assert mine.take(7, 2) is None
+        names[row] &= 2**63 - 1
         del held
+        assert mine.count(7) == 1
+        names.release()
 
 
 # --- memory -------------------------------------------------------------------------------------------------
@@ -284,12 +313,12 @@ def test_sets_are_a_power_of_two(sets):
 
 def test_memory_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="words are needed"):
-        Ledger(bytearray(SET_SIZE * WORD * (1 + row_width(1)) - WORD), 1, 1, 0)
+        Ledger(bytearray((row_width(1) + SET_SIZE * (1 + row_width(1))) * WORD - WORD), 1, 1, 0)
     with pytest.raises(ValueError, match="no worker 1 among 1"):
-        Ledger(bytearray(SET_SIZE * WORD * (1 + row_width(1))), 1, 1, 1)
+        Ledger(bytearray((row_width(1) + SET_SIZE * (1 + row_width(1))) * WORD), 1, 1, 1)
 
 
 def test_both_halves_mean_the_same_set():
     assert SET == SET_SIZE
     with contextlib.closing(Shared.make(1)) as shared, shared.seat(0).counts as counts:
-        assert counts.nbytes == SETS * SET * WORD * (1 + row_width(1))
+        assert counts.nbytes == (row_width(1) + SETS * SET * (1 + row_width(1))) * WORD
