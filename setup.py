@@ -35,6 +35,7 @@ MODULES = (
     "murmur",
     "batch",
     "ledger",
+    "signs",
     "journal",
     "netset",
     "proxyline",

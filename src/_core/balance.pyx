@@ -4,7 +4,7 @@ from math import gcd
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from .target cimport Target, has_room, target_answered, target_begin, target_end
+from .target cimport Target, has_room, is_there, target_answered, target_begin, target_end
 
 
 cdef class Balancer:
@@ -21,6 +21,10 @@ cdef class Balancer:
     cdef bint is_full(self) noexcept:
         """Say of a pick that gave None whether it did because too many requests are pending."""
         return False
+
+    cdef bint has_somebody(self) noexcept:
+        """Say whether some server is up, as far as health checks know."""
+        return True
 
 
 cdef class RoundRobin(Balancer):
@@ -94,13 +98,15 @@ cdef class Turns(Balancer):
     """Weighted round robin of connections: as many turns as the weight says, the heaviest first.
 
     The classic algorithm: the level falls by the greatest common divisor with each round, and whoever weighs as
-    much has a turn. Members are servers, or services with servers of their own. Cost: a step for each member passed
-    over, at most one round.
+    much has a turn. Members are servers, or services with servers of their own. Servers that are down, and with
+    *heeds* services of which all are, are passed over as if they were not there. Cost: a step for each member
+    passed over, at most two rounds.
     Source: `tcp.services.<name>`, `udp.services.<name>`.
     """
 
-    def __init__(self, str name not None, members, weights, labels):
+    def __init__(self, str name not None, members, weights, labels, *, bint heeds=False):
         Balancer.__init__(self, name)
+        self.heeds = heeds
         self.members = tuple(members)
         self.weights = tuple(weights)
         self.labels = tuple(labels)
@@ -111,6 +117,8 @@ cdef class Turns(Balancer):
                 raise TypeError(f"a member is a Target or a Balancer, not {type(member).__name__}")
         if any(weight < 1 for weight in self.weights):
             raise ValueError("a member without weight is not added at all")
+        self.is_checked = heeds or any(
+            isinstance(member, Target) and (<Target>member).sign is not NULL for member in self.members)
         self.at = -1
         self.most = max(self.weights, default=0)
         self.divisor = gcd(*self.weights) or 1
@@ -125,6 +133,7 @@ cdef class Turns(Balancer):
     cdef object turn(self):
         """The member whose turn it is; None: there is nobody."""
         cdef Py_ssize_t count = len(self.members)
+        cdef long long most
         if count == 0:
             return None
         while True:
@@ -132,11 +141,35 @@ cdef class Turns(Balancer):
             if self.at >= count:
                 self.at = 0
             if self.at == 0:
+                most = self.greatest()
+                if most == 0:
+                    self.at = -1
+                    return None
                 self.level -= self.divisor
-                if self.level <= 0:
-                    self.level = self.most
-            if <long long>self.weights[self.at] >= self.level:
+                if self.level <= 0 or self.level > most:
+                    self.level = most
+            if <long long>self.weights[self.at] >= self.level and self.is_able(self.members[self.at]):
                 return self.members[self.at]
+
+    cdef bint is_able(self, object member) noexcept:
+        """Say whether a member may have a turn."""
+        if isinstance(member, Target):
+            return is_there(<Target>member)
+        return not self.heeds or (<Balancer>member).has_somebody()
+
+    cdef long long greatest(self) noexcept:
+        """The weight of the heaviest member that may have a turn; 0: there is none."""
+        cdef long long found = 0
+        cdef Py_ssize_t at
+        if not self.is_checked:
+            return self.most
+        for at in range(<Py_ssize_t>len(self.members)):
+            if <long long>self.weights[at] > found and self.is_able(self.members[at]):
+                found = self.weights[at]
+        return found
+
+    cdef bint has_somebody(self) noexcept:
+        return self.greatest() > 0
 
     cdef Target pick(self):
         cdef object member = self.turn()

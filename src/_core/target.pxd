@@ -1,6 +1,8 @@
 # One server of a service.
 
 from .pool cimport Pool
+from .shared cimport fp_load
+from .signs cimport Signs
 
 
 cdef class Target:
@@ -10,6 +12,8 @@ cdef class Target:
     cdef readonly Pool pool
     cdef readonly bytes host           # Host to send when passHostHeader is off
     cdef readonly bytes path_prefix    # put before the path (preservePath); b"" otherwise
+    cdef Signs signs                   # of health checks; None: nobody checks it
+    cdef const long long* sign         # borrowed from `signs`: 0 when it is up; NULL: nobody checks it
 
     # How it is doing. Touched by the event loop's thread only.
     cdef public bint is_up
@@ -24,8 +28,12 @@ cdef class StreamTarget(Target):
     cdef readonly int proxy            # version of the PROXY protocol spoken to it; 0: none
 
 
+cdef inline bint is_there(Target target) noexcept:
+    return target.is_up and (target.sign is NULL or fp_load(target.sign) == 0)
+
+
 cdef inline bint has_room(Target target) noexcept:
-    return target.is_up and target.pool.pending < target.pool.most_pending
+    return is_there(target) and target.pool.pending < target.pool.most_pending
 
 
 cdef inline void target_begin(Target target) noexcept:

@@ -20,6 +20,17 @@ cdef class Target:
         self.path_prefix = path_prefix
         self.is_up = True
 
+    def heed(self, Signs signs not None, Py_ssize_t cell):
+        """Be there only while the sign of a health check does not say otherwise. IndexError; before it is used."""
+        signs.is_down(cell)
+        self.signs = signs
+        self.sign = &signs.words[cell]
+
+    @property
+    def is_there(self):
+        """Whether it is up, as far as anybody knows."""
+        return is_there(self)
+
 
 cdef class StreamTarget(Target):
     """A server that connections are passed on to whole.

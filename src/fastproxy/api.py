@@ -330,7 +330,9 @@ def _shown_stream_service(record: Record) -> Shown:
     body = {**_configured(record), **_status(record), **_used_by(record)}
     balancer = record.configured and record.configured.load_balancer
     if balancer and balancer.servers and record.status != "disabled":
-        body["serverStatus"] = {server.address: "UP" for server in balancer.servers}
+        body["serverStatus"] = {
+            server.address: "DOWN" if server.address in record.down else "UP" for server in balancer.servers
+        }
     return body
 
 

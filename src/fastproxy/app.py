@@ -20,11 +20,13 @@ from .config.static import INTERNAL_ENTRY_POINT, StaticConfiguration
 from .config.values import SECOND
 from .conflicts import Conflicts
 from .errors import ConfigError, Problem, errors_of
+from .health import Health
 from .internals import Internals
 from .listeners import COUNTERS, COUNTERS_SIZE, AccessLog, AnyListener, access_log_of, listeners_of, reopen
 from .observe import unrouted
 from .providers.file import FileProvider
 from .selfsigned import Fallback
+from .shared import own_seat
 from .sockets import Listeners, bind_all, close_all
 from .switcher import Applied, Switcher, tell
 from .watcher import Watcher
@@ -61,6 +63,8 @@ class Proxy:
         self._merger = Merger(self.static)
         self._conflicts = Conflicts()
         self._fallback = Fallback(self.static)
+        self._seat = own_seat()
+        self._health = Health(self._seat.signs)
         self._merged = Configuration()
         self._first = _dynamic(dynamic) if dynamic is not None else first
         self._sockets: Listeners = {}
@@ -95,7 +99,8 @@ class Proxy:
     async def _serve(self, first: Configuration) -> None:
         """Put the first configuration in force, then accept."""
         self._block[:] = bytes(COUNTERS_SIZE)
-        self._switcher = Switcher(self.static)
+        self._switcher = Switcher(self.static, seat=self._seat)
+        self._switcher.runtime.is_down = self._health.is_down
         self._internals = Internals(self.static, lambda: self.runtime)
         await self._internals.start()
         self._access_log = access_log_of(self.static)
@@ -140,6 +145,7 @@ class Proxy:
         for listener in self._listeners.values():
             listener.abort()
         close_all(self._sockets)
+        await self._health.close()
         internals, self._internals = self._internals, None
         self._switcher = self._following = None
         self._listeners = {}
@@ -184,11 +190,13 @@ class Proxy:
         """Merge what the provider says, and what is there without it."""
         ours = self._internals.configuration if self._internals is not None else Configuration()
         merged = self._conflicts.settle(self._merger.merge({**providers, internal.PROVIDER: ours}))
+        merged = self._health.numbered(merged)
         return merged._replace(configuration=self._fallback.added(merged.configuration))
 
     async def _apply_merged(self, configuration: Configuration) -> Applied:
         applied = await self._running.apply(configuration)
         self._merged = configuration
+        self._health.follow()
         tell(applied)
         return applied
 

@@ -1,6 +1,6 @@
 """What serves, in a process that builds nothing itself: put together from what the workers told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from .build.runtime import Runtime
@@ -22,8 +22,10 @@ class Told(NamedTuple):
 class Serving:
     """The runtime view of the newest generation that a worker has. Made when somebody asks, and kept."""
 
-    def __init__(self, entry_points: Iterable[str]) -> None:
+    def __init__(self, entry_points: Iterable[str], is_down: Callable[[int], bool] | None = None) -> None:
+        """is_down: see `Runtime`."""
         self._entry_points = tuple(entry_points)
+        self._is_down = is_down
         self._told = Told(0, Configuration(), {}, {})
         self._made: tuple[Told, Runtime] | None = None
 
@@ -39,5 +41,7 @@ class Serving:
             runtime = Runtime.of(
                 told.configuration, self._entry_points, told.generation, told.failures, told.warnings
             )
+            if self._is_down is not None:
+                runtime.is_down = self._is_down
             made = self._made = (told, runtime)
         return made[1]

@@ -26,8 +26,8 @@ of the row, and a dead worker's words are zeroed before its successor starts, so
 counted for ever. How they are counted is known to `_core.shared`.
 
 Counts by name are for clients, or whatever else nobody can number beforehand; they have rows as in-flight
-counts have, and how a name finds its own is known to `_core.ledger`. The highest bit of a name says that a worker
-claims its row for another name, the worker's claim (row number and 1, or 0) which row it is.
+counts have, and how a name finds its own is known to `_core.ledger`. The highest bit of a name says that a
+worker claims its row for another name, the worker's claim (row number and 1, or 0) which row it is.
 """
 
 import mmap

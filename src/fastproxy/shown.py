@@ -46,7 +46,7 @@ def _fields(section: type[Section]) -> tuple[Field, ...]:
         Field(
             each.name,
             each.encode_name,
-            each.type == Nanoseconds,
+            each.type in (Nanoseconds, Nanoseconds | None),
             each.default is None,
             (section, each.name) in ALWAYS,
             SILENT.get((section, each.name)),

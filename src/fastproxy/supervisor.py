@@ -29,6 +29,7 @@ from .config.static import StaticConfiguration
 from .config.values import SECOND
 from .conflicts import Conflicts
 from .errors import ConfigError
+from .health import Health
 from .internals import Internals
 from .memory import MemoryWatch
 from .observe import accesslog
@@ -239,7 +240,8 @@ class Supervisor:
         self._merger = Merger(static)
         self._conflicts = Conflicts()
         self._fallback = Fallback(static)
-        self._serving = Serving(static.entry_points)
+        self._health = Health(shared.signs())
+        self._serving = Serving(static.entry_points, self._health.is_down)
         self._workers.on_applied = self._on_applied
         self._internals = Internals(static, self._serving.runtime, asyncio.to_thread)
         self._configuration = Configuration()
@@ -264,6 +266,7 @@ class Supervisor:
         try:
             return await self._run()
         finally:
+            await self._health.close()
             await self._internals.close()
 
     async def _run(self) -> int:
@@ -288,6 +291,7 @@ class Supervisor:
             log.warning("%s", warning)
         self._configuration = merged.configuration
         await self._workers.start(merged.configuration)
+        self._health.follow()
         if self._predecessor is not None:
             await self._take_over(self._predecessor)
         self._tell_ready()
@@ -311,7 +315,7 @@ class Supervisor:
     def _merge(self, providers: Mapping[str, Configuration]) -> Merged:
         """Merge what the providers say, and what is there without them."""
         said = {**providers, internal.PROVIDER: self._internals.configuration}
-        merged = self._conflicts.settle(self._merger.merge(said))
+        merged = self._health.numbered(self._conflicts.settle(self._merger.merge(said)))
         return merged._replace(configuration=self._fallback.added(merged.configuration))
 
     def _on_applied(self, configuration: Configuration, message: Applied) -> None:
@@ -322,6 +326,7 @@ class Supervisor:
         if configuration != self._configuration:
             self._configuration = configuration
             self._workers.apply(configuration)
+            self._health.follow()
 
     def _tell_ready(self) -> None:
         for name, sockets in self._listeners.items():

@@ -130,6 +130,26 @@ def test_what_is_gone_disables_its_users_and_comes_back(worker):
     assert worker.route().name == "db@file"
 
 
+# --- health -------------------------------------------------------------------------------------------------
+
+CHECKED = BASE.replace("serversTransport: own}", "serversTransport: own, healthCheck: {}}")
+
+
+def test_services_whose_health_counts_need_checks_of_their_own(worker):
+    heeding = CHECKED.replace("{name: spare}]", "{name: spare}], healthCheck: {}")
+    told = 'healthCheck: the service "spare@file" has none, and its health is to count here'
+    assert worker.apply(heeding).record(TCP_SERVICES, "all") == ("disabled", (told,))
+    both = heeding.replace('{address: "10.0.0.3:1"}]', '{address: "10.0.0.3:1"}], healthCheck: {}')
+    assert worker.apply(both).record(TCP_SERVICES, "all") == ("enabled", ())
+    assert worker.route().balancer.heeds
+    assert worker.apply(heeding).record(TCP_SERVICES, "all") == ("disabled", (told,))
+
+
+def test_a_service_without_one_asks_nobody(worker):
+    assert worker.apply(CHECKED).record(TCP_SERVICES, "all") == ("enabled", ())
+    assert not worker.route().balancer.heeds
+
+
 # --- what cannot be built -----------------------------------------------------------------------------------
 
 

@@ -14,7 +14,9 @@ from fastproxy.config.static import (
     StaticConfiguration,
 )
 from fastproxy.config.tcp import (
+    HealthOfServices,
     ProxyProtocol,
+    TcpHealthCheck,
     TcpLoadBalancer,
     TcpRouter,
     TcpServersTransport,
@@ -36,13 +38,16 @@ tcp:
     all:
       weighted:
         services: [{name: pg, weight: 3}, {name: spare@other}]
+        healthCheck: {}
     pg:
       loadBalancer:
         serversTransport: own
         servers: [{address: "10.0.0.5:5432", tls: true}, {address: "[fd00::1]:5432"}]
+        healthCheck: {port: 8008, send: "a\\n", expect: b, interval: 10s, unhealthyInterval: 1s, timeout: 2s}
     old:
       loadBalancer:
         servers: [{address: db.test:5432}]
+        healthCheck: {}
         proxyProtocol: {version: 1}
         terminationDelay: 250
   middlewares:
@@ -83,6 +88,9 @@ def test_everything_is_read():
     ]
     old = configuration.tcp.services["old"].load_balancer
     assert (old.proxy_protocol, old.termination_delay) == (ProxyProtocol(version=1), 250)
+    assert balancer.health_check == TcpHealthCheck(8008, "a\n", "b", 10 * SECOND, SECOND, 2 * SECOND)
+    assert old.health_check == TcpHealthCheck(0, "", "", 30 * SECOND, None, 5 * SECOND)
+    assert weighted.health_check == HealthOfServices()
     own = configuration.tcp.servers_transports["own"]
     assert (own.dial_timeout, own.dial_keep_alive) == (SECOND, -SECOND)
     assert (own.termination_delay, own.proxy_protocol) == (2 * SECOND, ProxyProtocol(version=2))
@@ -112,6 +120,7 @@ def test_it_goes_through_the_pipe_and_by_differences():
     assert [kind for kind in KINDS if configuration.table(kind)] == [f"tcp.{each}" for each in TABLES]
 
 
+CHECK = "loadBalancer.healthCheck"
 TABLES = ("routers", "services", "middlewares", "serversTransports")
 
 
@@ -200,8 +209,29 @@ def test_documents_that_are_refused(text, told):
         ),
         (
             "services",
-            "{loadBalancer: {servers: [{address: 'a:1'}], healthCheck: {}}}",
-            "loadBalancer.healthCheck: not supported yet",
+            "{loadBalancer: {servers: [{address: 'a:1', sign: 3}]}}",
+            'loadBalancer.servers[0].sign: unknown option "sign"',
+        ),
+        *(
+            ("services", f"{{loadBalancer: {{healthCheck: {{{option}}}}}}}", f"{CHECK}.{told}")
+            for option, told in (
+                ("port: 65536", "port: 65536 is no port; there are 1 to 65535"),
+                ("port: -1", "port: -1 is no port"),
+                ("port: x", 'port: "x" is not a whole number'),
+                ("interval: 0", "interval: has to be more than 0"),
+                ("interval: -1s", "interval: has to be more than 0"),
+                ("unhealthyInterval: 0s", "unhealthyInterval: has to be more than 0"),
+                ("timeout: 0", "timeout: has to be more than 0"),
+                ("timeout: soon", "timeout: "),
+                ("path: /health", 'path: unknown option "path"'),
+                (f"send: {'x' * 65536}", "send: 65536 bytes are too many; at most 65535 can be used"),
+                (f"expect: {'ü' * 32768}", "expect: 65536 bytes are too many; at most 65535 can be used"),
+            )
+        ),
+        (
+            "services",
+            "{weighted: {services: [{name: a}], healthCheck: {port: 1}}}",
+            "weighted.healthCheck.port: ",
         ),
         (
             "services",

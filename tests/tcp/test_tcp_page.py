@@ -11,7 +11,7 @@ from tests.tcp.test_tls_streams import ask, authority, server_context  # noqa: F
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tcp.md").read_text()
 EXAMPLES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
-DYNAMIC = ["dynamic.yml", "tls.yml", "weighted.yml", "few.yml", "transport.yml"]
+DYNAMIC = ["dynamic.yml", "tls.yml", "weighted.yml", "few.yml", "checked.yml", "transport.yml"]
 
 
 @pytest.fixture

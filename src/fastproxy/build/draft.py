@@ -323,14 +323,21 @@ class Draft:
             return datagram_balancer_of(name, configured.load_balancer, old)
         if configured.load_balancer is not None:
             transport = self._used(TCP_TRANSPORTS, configured.load_balancer.servers_transport)
-            contexts = self.state.estate.contexts
-            return (yield from load_balancer_of(name, configured.load_balancer, transport, contexts, old))
+            estate = self.state.estate
+            return (yield from load_balancer_of(name, configured.load_balancer, transport, estate, old))
         with self._below(name):
             for each in configured.weighted.services:
                 self._refuse_loop("service", each.name)
                 if each.name in self.affected[kind]:
                     yield from self._build(kind, each.name)
-        return weighted_of(name, configured.weighted, lambda each: self._used(kind, each), old)
+        heeds = kind == TCP_SERVICES and configured.weighted.health_check is not None
+        used = lambda each: self._used(kind, each)  # noqa: E731
+        return weighted_of(name, configured.weighted, used, old, self._is_checked if heeds else None)
+
+    def _is_checked(self, name: str) -> bool:
+        """Say whether a TCP service, which can be used, has a healthCheck."""
+        configured: Any = self.configured[TCP_SERVICES].get(name)
+        return (configured.load_balancer or configured.weighted).health_check is not None
 
     def _route(self, kind: str, name: str, configured: Any) -> Route:
         places = self.state.places

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from .._core.ledger import Ledger
 from .._core.pool import Pool
-from ..shared import SETS, Seat, own_seat
+from .._core.signs import Signs
+from ..shared import SETS, SIGNS, Seat, own_seat
 from .transports import TLS, Limits
 
 Key = tuple[str, str, int, Limits, TLS | None, str]
@@ -29,6 +30,7 @@ class Estate:
         """
         seat = seat or own_seat()
         self.ledger = Ledger(seat.counts, SETS, seat.workers, seat.worker)
+        self.signs = Signs(seat.signs, SIGNS)
         self._most_pending = most_pending
         self._pools: dict[Key, Pool] = {}
         self._keys: dict[int, Key] = {}

@@ -4,7 +4,7 @@ The builder writes here when a generation is whole; the API and the log read. No
 put together when somebody asks for it, so that 10 000 routers cost no second table.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -101,6 +101,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     used_by: tuple[str, ...] = ()
     """Who refers to it, sorted: routers to services and middlewares, chains to middlewares, and so on."""
 
+    down: tuple[str, ...] = ()
+    """Of a TCP service: the servers that a health check has found to be down."""
+
     using: tuple[str, ...] = ()
     """Of a router: the entry points that it is on, sorted."""
 
@@ -174,6 +177,9 @@ class Runtime:
     def __init__(self, entry_points: Iterable[str] = ()) -> None:
         self.generation = 0
         self.entry_points = frozenset(entry_points)
+        self.is_down: Callable[[int], bool] = _never
+        """What health checks say of the server with a sign. Whoever makes checks puts a better one here."""
+
         self.configured: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         """What the configuration holds, as it holds it; of an object that could not be read the reason."""
 
@@ -234,6 +240,7 @@ class Runtime:
             status="disabled" if reason is not None else "warning" if warnings else "enabled",
             error=(*((reason,) if reason is not None else ()), *warnings),
             used_by=self._used_by(kind, name),
+            down=self._down(configured) if kind == TCP_SERVICES else (),
             using=self._using(configured) if kind in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS) else (),
         )
 
@@ -253,10 +260,20 @@ class Runtime:
             users.update(self.nests[kind].of(name))
         return tuple(sorted(users))
 
+    def _down(self, configured: Any) -> tuple[str, ...]:
+        if isinstance(configured, str) or configured.load_balancer is None:
+            return ()
+        servers = configured.load_balancer.servers
+        return tuple(each.address for each in servers if each.sign >= 0 and self.is_down(each.sign))
+
     def _using(self, configured: Any) -> tuple[str, ...]:
         if isinstance(configured, str):
             return ()
         return tuple(sorted(self.entry_points.intersection(configured.entry_points)))
+
+
+def _never(sign: int) -> bool:
+    return False
 
 
 def priority_of(router: HttpRouter | TcpRouter) -> int:

@@ -11,6 +11,7 @@ from .._core.ledger import Ledger
 from .._core.netset import NetSet
 from .._core.pool import Pool
 from .._core.rule import Rule
+from .._core.signs import Signs
 from .._core.step import Pipeline, Step
 from .._core.steps_gate import InFlightConn, IPAllowList
 from .._core.table import Route
@@ -27,6 +28,7 @@ from ..config.tcp import (
 )
 from ..config.values import MILLISECOND, SECOND, split_server_address
 from ..rules.syntax import TCP
+from .estate import Estate
 from .routers import Places, attempt, tables_on
 from .rules import program_of
 from .runtime import Broken, priority_of, provider_of
@@ -94,7 +96,11 @@ def _keep_alive(nanoseconds: int) -> int:
 
 
 def load_balancer_of(
-    name: str, configured: TcpLoadBalancer, transport: StreamTransport, contexts: Shelf, old: Turns | None
+    name: str,
+    configured: TcpLoadBalancer,
+    transport: StreamTransport,
+    estate: Estate,
+    old: Turns | None,
 ) -> Work[Turns]:
     """Build a service of servers. Raises Broken. old: that of this name before, whose place is kept."""
     if configured.servers_transport == DEFAULT_TRANSPORT:
@@ -105,8 +111,8 @@ def load_balancer_of(
                 f'the servers transport "{configured.servers_transport}" is disabled: {transport.fault}'
             )
         if transport.context is None:
-            transport = transport._replace(context=(yield from context_of(transport.tls, contexts)))
-    members = [(_target(server, transport), 1, server.address) for server in configured.servers]
+            transport = transport._replace(context=(yield from context_of(transport.tls, estate.contexts)))
+    members = [(_target(server, transport, estate.signs), 1, server.address) for server in configured.servers]
     return turns_of(name, members, old)
 
 
@@ -119,7 +125,7 @@ def _with_legacy(transport: StreamTransport, configured: TcpLoadBalancer) -> Str
     return transport
 
 
-def _target(server: TcpServer, transport: StreamTransport) -> StreamTarget:
+def _target(server: TcpServer, transport: StreamTransport, signs: Signs) -> StreamTarget:
     host, port = split_server_address(server.address)
     pool = Pool(
         scheme="tls" if server.tls else "tcp",
@@ -130,43 +136,60 @@ def _target(server: TcpServer, transport: StreamTransport) -> StreamTarget:
         max_idle=0,
         dial_timeout=transport.dial_timeout,
     )
-    return StreamTarget(
+    target = StreamTarget(
         server.address,
         pool,
         termination=transport.termination,
         keep_alive=transport.keep_alive,
         proxy=transport.proxy,
     )
+    if server.sign >= 0:
+        target.heed(signs, server.sign)
+    return target
 
 
 def weighted_of(
-    name: str, configured: Weighted, member: Callable[[str], Balancer], old: Turns | None
+    name: str,
+    configured: Weighted,
+    member: Callable[[str], Balancer],
+    old: Turns | None,
+    is_checked: Callable[[str], bool] | None = None,
 ) -> Turns:
-    """Build a service of services. Raises Broken. member: gives the balancer of a service or raises it."""
+    """Build a service of services. Raises Broken. member: gives the balancer of a service or raises it.
+
+    is_checked: whether a service has a healthCheck, as every member needs; None: their health does not count.
+    """
     members = [(member(each.name), each.weight, each.name) for each in configured.services if each.weight > 0]
-    return turns_of(name, members, old)
+    blind = [label for _, _, label in members if is_checked is not None and not is_checked(label)]
+    if blind:
+        raise Broken(f'healthCheck: the service "{blind[0]}" has none, and its health is to count here')
+    return turns_of(name, members, old, heeds=is_checked is not None)
 
 
-def turns_of(name: str, members: list[tuple[Target | Balancer, int, str]], old: Turns | None) -> Turns:
+def turns_of(
+    name: str, members: list[tuple[Target | Balancer, int, str]], old: Turns | None, *, heeds: bool = False
+) -> Turns:
     """Return members with weights and labels in an order by chance; in that of `old` if it has the same.
+
+    heeds: services without a server that is up are passed over.
 
     By chance as in Traefik, so that many proxies with one document do not all begin with the same server.
     """
     random.shuffle(members)
     told = sorted((label, weight) for _, weight, label in members)
     if old is None or told != sorted(zip(old.labels, old.weights, strict=True)):
-        return _turns(name, members)
+        return _turns(name, members, heeds)
     ordered = sorted(members, key=lambda member: (member[2], member[1]))
     places = sorted(range(len(members)), key=lambda at: (old.labels[at], old.weights[at]))
     by_place = dict(zip(places, ordered, strict=True))
-    made = _turns(name, [by_place[at] for at in range(len(members))])
+    made = _turns(name, [by_place[at] for at in range(len(members))], heeds)
     made.go_on_from(old)
     return made
 
 
-def _turns(name: str, members: Iterable[tuple[Target | Balancer, int, str]]) -> Turns:
+def _turns(name: str, members: Iterable[tuple[Target | Balancer, int, str]], heeds: bool) -> Turns:
     made, weights, labels = zip(*members, strict=True) if members else ((), (), ())
-    return Turns(name, made, weights, labels)
+    return Turns(name, made, weights, labels, heeds=heeds)
 
 
 # --- middlewares, routers -------------------------------------------------------------------------------

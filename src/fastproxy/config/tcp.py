@@ -13,7 +13,13 @@ from .http import HIGHEST_PRIORITY
 from .schema import Choice, Mistake, Reads, Section
 from .static import TCP_DIAL_KEEP_ALIVE, TCP_DIAL_TIMEOUT, TCP_TERMINATION_DELAY
 from .tls import CertificatePair, Domain
-from .values import Nanoseconds, Network, integer, server_address
+from .values import SECOND, Nanoseconds, Network, integer, server_address
+
+HEALTH_INTERVAL = 30 * SECOND
+HEALTH_TIMEOUT = 5 * SECOND
+
+MOST_PAYLOAD = 65535
+"""Bytes that a health check may send or expect."""
 
 CATCH_ALL = -1
 """The priority of a router whose rule is a bare HostSNI(`*`) and that gives none."""
@@ -82,11 +88,16 @@ class TcpRouter(Section, frozen=True):
 class TcpServer(Section, frozen=True):
     """`loadBalancer.servers[]`: one server."""
 
+    HIDDEN = "sign"
+
     address: Annotated[str, Reads(server_address)] = ""
     """host:port, [IPv6]:port."""
 
     tls: bool = False
     """Speak TLS to it, as the `tls` section of the transport says."""
+
+    sign: int = -1
+    """Under which health checks tell how it does: a number that `health` gives; negative: they do not."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.address:
@@ -102,16 +113,59 @@ class ProxyProtocol(Section, frozen=True):
     """1: a line of text; 2: binary."""
 
 
+class TcpHealthCheck(Section, frozen=True):
+    """`loadBalancer.healthCheck`: a server that fails gets no connections until it passes.
+
+    `{}` asks whether it can be reached.
+    """
+
+    MAY_BE_EMPTY = True
+
+    port: int = 0
+    """0: the server's own."""
+
+    send: str = ""
+    """What is sent first, as UTF-8. Empty: nothing."""
+
+    expect: str = ""
+    """What has to come then, before anything else, as UTF-8. Empty: a connection is enough."""
+
+    interval: Nanoseconds = HEALTH_INTERVAL
+    """From one check to the next, and to the first one."""
+
+    unhealthy_interval: Nanoseconds | None = None
+    """The same of a server that is down. None: as `interval`."""
+
+    timeout: Nanoseconds = HEALTH_TIMEOUT
+    """Of a whole check."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not 0 <= self.port <= 65535:
+            yield "port", f"{self.port} is no port; there are 1 to 65535, and 0 for the server's own"
+        for option in ("send", "expect"):
+            size = len(getattr(self, option).encode("utf-8", "surrogateescape"))
+            if size > MOST_PAYLOAD:
+                yield option, f"{size} bytes are too many; at most {MOST_PAYLOAD} can be used"
+        for option, time in (
+            ("interval", self.interval),
+            ("unhealthyInterval", self.unhealthy_interval),
+            ("timeout", self.timeout),
+        ):
+            if time is not None and time <= 0:
+                yield option, "has to be more than 0"
+
+
 class TcpLoadBalancer(Section, frozen=True):
     """`loadBalancer`: servers that do the same work, each as often as the others."""
-
-    NOT_YET = "healthCheck"
 
     servers: tuple[TcpServer, ...] = ()
     """Empty: every connection is closed."""
 
     servers_transport: str = ""
     """Empty: `default@internal`, which `merge` fills in."""
+
+    health_check: TcpHealthCheck | None = None
+    """None: a server counts as up whatever becomes of its connections."""
 
     proxy_protocol: ProxyProtocol | None = None
     """Deprecated: counts where no serversTransport is named."""
@@ -132,12 +186,18 @@ class WeightedService(Section, frozen=True):
             yield "name", "missing; name a service"
 
 
+class HealthOfServices(Section, frozen=True):
+    """`healthCheck` of services that are made of others: pass over those of which no server is up."""
+
+    MAY_BE_EMPTY = True
+
+
 class Weighted(Section, frozen=True):
     """`weighted`: services that share the work."""
 
-    NOT_YET = "healthCheck"
-
     services: tuple[WeightedService, ...] = ()
+    health_check: HealthOfServices | None = None
+    """None: a service of which no server is up has its turn, and its clients are closed."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.services:
