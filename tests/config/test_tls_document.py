@@ -304,4 +304,15 @@ def test_an_entry_point_that_redirects(redirection, name, middleware):
 
 @pytest.mark.parametrize("to", ["nowhere", ":0", ":x", ":65536", "443"])
 def test_a_redirection_to_nowhere(to):
+    """Neither to a name that nobody has, nor to a port that is none."""
     assert any("neither an entry point nor a port" in told for _, told in static_with(to=to).mistakes())
+
+
+def test_a_redirection_to_a_port_that_is_not_known():
+    """The system chooses it, so a Location cannot name it."""
+    static = static_with(to="safe")
+    static.entry_points["safe"] = EntryPoint(address="127.0.0.1:0")
+    [(place, told)] = static.mistakes()
+    assert place == ("entryPoints", "web", "http", "redirections", "entryPoint", "to")
+    assert told.startswith('"safe" listens on a port that the system chooses')
+    assert "entryPoints.safe.address" in told

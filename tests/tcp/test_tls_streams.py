@@ -259,6 +259,59 @@ async def test_an_empty_list_of_protocols_is_no_alpn(proxy, server, ask, authori
     assert await client.line() == b"one\n"
 
 
+BROKEN = {
+    "gone": {},
+    "broken": {"broken": {"clientAuth": {"caFiles": ["nowhere.pem"]}}},
+}
+"""Options that cannot be had, by the name that a router gives, and what the document has of them."""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_who_asks_for_broken_options_is_closed_and_served_by_nobody_else(
+    proxy, server, ask, connect, authority, web, name
+):
+    """Not by another TCP router, not by HTTPS, not by PostgreSQL's way: all of them would ask for less."""
+    one, other = await server("one"), await server("other")
+    routers = {
+        "a": ("HostSNI(`a.test`)", "one", {"options": name}),
+        "rest": ("HostSNI(`*`)", "other", {}),
+    }
+    http = {
+        "routers": {"rest": {"rule": "PathPrefix(`/`)", "service": "web", "tls": {}}},
+        "services": {"web": {"loadBalancer": {"servers": [{"url": web}]}}},
+    }
+    section = {**certificates(authority, "a.test", "b.test"), "options": BROKEN[name]}
+    document = {"tcp": tcp(routers, {"one": one, "other": other}), "tls": section}
+    house = await proxy(document)
+    assert house._switcher.runtime.record("tcp.routers", "a@file").status == "disabled"
+    for each in (document, {**document, "http": http}):
+        await house.apply(each)
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await ask(house, "a.test")
+    assert await is_http(await ask(house, "b.test"))
+    postgres = await connect(house)
+    postgres.send(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
+    assert await postgres.reader.readexactly(1) == b"S"
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        await postgres.writer.start_tls(client_context(authority), server_hostname="a.test")
+    await house.apply({**document, "tls": {**section, "options": {name: {}}}})
+    assert await (await ask(house, "a.test")).line() == b"one\n"
+
+
+async def test_options_do_not_count_where_tls_passes_through(proxy, server, ask, authority):
+    inner = await server("inner", ssl=server_context(authority, "a.test"))
+    tls = {"passthrough": True, "options": "gone"}
+    house = await proxy({"tcp": tcp({"a": ("HostSNI(`a.test`)", "in", tls)}, {"in": inner})})
+    assert house._switcher.runtime.record("tcp.routers", "a@file").status == "enabled"
+    assert await (await ask(house, "a.test")).line() == b"inner\n"
+
+
+def client_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
+
+
 async def test_options_that_are_not_there_disable_the_router(proxy, server, ask, authority):
     routers = {"a": ("HostSNI(`a.test`)", "one", {"options": "gone"})}
     document = {"tcp": tcp(routers, {"one": await server("one")}), "tls": certificates(authority, "a.test")}

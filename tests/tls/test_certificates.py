@@ -86,6 +86,27 @@ async def test_a_broken_certificate_is_told_and_the_others_serve(house, issue):
     assert "key values mismatch" in told.error[0]
 
 
+async def test_two_certificates_with_the_same_names_are_told(house, issue):
+    both = ("a.example", "b.example")
+    first, second, other = issue(*both), issue(*reversed(both)), issue("a.example")
+    here = await house(
+        lambda url: document(
+            url,
+            {"r": {"rule": "Host(`a.example`)", "tls": {}}},
+            {"certificates": [pair(first), pair(second), pair(other)]},
+        )
+    )
+
+    def told():
+        records = here.proxy.runtime.records("tls.certificates")
+        return [each.error for each in records if each.status == "warning"]
+
+    [(why,)] = told()
+    assert "has the same names, a.example, b.example" in why
+    await here.proxy.apply(document(here.backend.url, {}, {"certificates": [pair(second), pair(other)]}))
+    assert told() == []
+
+
 # --- defaults -----------------------------------------------------------------------------------------------
 
 

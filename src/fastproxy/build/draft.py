@@ -209,6 +209,7 @@ class Draft:
             stores = (self.built[STORES].get(name) for name in (DEFAULT, GENERATED))
             default = next((store.default for store in stores if store and store.default), None)
             self.shelf = Shelf(pairs.all().values(), default)
+            self._note_twins(pairs.all())
             yield None
         claimed = self.claims.changes or self.claims.gone
         if self.shelf is not self.state.shelf or claimed or self.affected[OPTIONS] or not self._has_begun():
@@ -227,6 +228,17 @@ class Draft:
                 self._accepted(DEFAULT),
                 self.shelf,
             )
+
+    def _note_twins(self, pairs: dict[str, Pair]) -> None:
+        """Say of certificates whose names are those of another one that they are not used."""
+        warnings = self.warnings[CERTIFICATES]
+        first: dict[tuple[str, ...], str] = {}
+        for name, pair in pairs.items():
+            known = first.setdefault(pair.names, name)
+            told = f"not used: certificate {known} has the same names, {', '.join(pair.names)}"
+            warnings.put(name, (told,) if known != name and pair.names else None)
+        for name in warnings.base.keys() - pairs.keys():
+            warnings.put(name, None)
 
     def _has_begun(self) -> bool:
         """Whether there was a generation before."""
@@ -266,10 +278,22 @@ class Draft:
             self._claim(kind, name, configured)
         if isinstance(made, (Transport, StreamTransport)) and made.fault:
             reason = made.fault  # it is there all the same for services that need no TLS
+        if kind == TCP_ROUTERS and made is not None:
+            reason = self._why_closed(configured)  # it is there all the same, and closes who comes
         self.built[kind].put(name, made)
         self.failures[kind].put(name, reason)
         if reason is not None:
             self._failed.append(Failure(kind, name, reason))
+
+    def _why_closed(self, configured: Any) -> str | None:
+        """Return what is wrong with the TLS options of a TCP router where TLS ends."""
+        if configured.tls is None or configured.tls.passthrough:
+            return None
+        try:
+            self._used(OPTIONS, configured.tls.options)
+        except Broken as broken:
+            return str(broken)
+        return None
 
     def _the_one_before(self, kind: str, name: str) -> Any:
         """Return a certificate whose successor cannot be used: perhaps it is half of a renewal."""
@@ -349,8 +373,7 @@ class Draft:
             "balancer": lambda: _balancer(self._used(services, configured.service)),
         }
         if kind == TCP_ROUTERS:
-            terms = lambda: self._used(OPTIONS, configured.tls.options).name  # noqa: E731
-            return stream_route_of(name, configured, places, **needs, terms=terms)
+            return stream_route_of(name, configured, places, **needs)
         return route_of(name, configured, places, **needs, terms=lambda: self._terms(configured.tls.options))
 
     def _warned(self, configured: Any) -> tuple[str, ...]:

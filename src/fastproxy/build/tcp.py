@@ -218,12 +218,11 @@ def stream_route_of(
     old: Route | None,
     pipeline: Callable[[], Pipeline],
     balancer: Callable[[], Balancer],
-    terms: Callable[[], str],
 ) -> Route:
     """Build one route of connections. Raises Broken with everything that is wrong about it.
 
-    As `routers.route_of`, with the rules of TCP. terms: gives the name of the TLS options; a route has it if
-    TLS ends here.
+    As `routers.route_of`, with the rules of TCP. If TLS ends here the route has the name of its TLS options,
+    which may be broken: then its doorman closes who comes, so that nobody else serves them with weaker ones.
     """
     wrong: list[str] = []
     rule = attempt(wrong, lambda: _rule(configured, old, places))
@@ -231,7 +230,7 @@ def stream_route_of(
     steps = attempt(wrong, pipeline)
     service = attempt(wrong, balancer)
     ends = configured.tls is not None and not configured.tls.passthrough
-    options = attempt(wrong, terms) if ends else None
+    options = configured.tls.options if configured.tls is not None and ends else None
     if wrong or rule is None or tables is None or steps is None or service is None:
         raise Broken("; ".join(wrong))
     return Route(

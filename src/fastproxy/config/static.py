@@ -536,6 +536,12 @@ class StaticConfiguration(Section, frozen=True):
                 known = ", ".join(sorted(self.entry_points))
                 message = f'"{to}" is neither an entry point nor a port such as :443; there is {known}'
                 yield ("entryPoints", name, "http", "redirections", "entryPoint", "to"), message
+            if to in self.entry_points and not self.entry_points[to].location.port:
+                message = (
+                    f'"{to}" listens on a port that the system chooses, and nobody can be sent there; '
+                    f"give entryPoints.{to}.address a port, or name one here"
+                )
+                yield ("entryPoints", name, "http", "redirections", "entryPoint", "to"), message
 
     def _internal_mistakes(self, taken: dict[Address, str]) -> Iterator[Mistake]:
         """Yield what is wrong with the entry points of `api` and `ping`. taken: who has which address."""
