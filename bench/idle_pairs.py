@@ -5,7 +5,8 @@ process tree has, before and after; what the kernel keeps for its sockets is not
 
     python bench/idle_pairs.py --pairs 10000
 
-Exits 1 when a pair costs more than 4 KiB. Needs two open files a pair in the proxy, and as many here.
+Exits 1 when a pair costs more than 4 KiB. Needs two open files a pair in the proxy, which has two workers for
+that, and one here; the servers' ends are another process's (`rig/streams.c`).
 """
 
 import argparse
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rig import fleet, machine
+from rig import fleet, machine, streams
 from rig.processes import end_on_signal, free_ports, raise_open_files, server
 from rig.promises import judge
 
@@ -32,7 +33,7 @@ entryPoints:
   relay: {{address: "127.0.0.1:{relay}"}}
   web: {{address: "127.0.0.1:{web}"}}
 providers: {{file: {{filename: {folder}/dynamic.yml}}}}
-core: {{workers: 1}}
+core: {{workers: 2}}
 ping: {{entryPoint: web}}
 """
 DYNAMIC = """
@@ -54,12 +55,6 @@ def proxy(folder: Path, backend: int) -> Iterator[tuple[int, int]]:
     ready = lambda: fleet.status_of(web, "/ping") == 200        # noqa: E731
     with server(command, cores=os.sched_getaffinity(0), log=folder / "log", ready=ready) as process:
         yield process.pid, relay
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while line := await reader.readline():
-        writer.write(line)
-    writer.close()
 
 
 async def open_pairs(port: int, count: int) -> list[Pair]:
@@ -87,8 +82,9 @@ async def close(pairs: list[Pair]) -> None:
 
 
 async def measure(count: int, folder: Path) -> list[tuple[bool, str]]:
-    backend = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=AT_ONCE)
-    with proxy(folder, backend.sockets[0].getsockname()[1]) as (pid, port):
+    core = min(os.sched_getaffinity(0))
+    servers = fleet.stream_servers(streams.compiled(folder), folder / "servers", core)
+    with servers as ports, proxy(folder, ports["echo"]) as (pid, port):
         await close(await open_pairs(port, AT_ONCE))    # what grows once and for all
         await asyncio.sleep(0.5)
         before = machine.memory_of(pid).uss
@@ -108,7 +104,7 @@ def main() -> int:
     )
     parser.add_argument("--pairs", type=int, default=10_000, metavar="N")
     given = parser.parse_args()
-    raise_open_files(2 * given.pairs + SPARE_FILES)
+    raise_open_files(given.pairs + SPARE_FILES)
     with tempfile.TemporaryDirectory(prefix="fastproxy-pairs-") as folder:
         return judge(asyncio.run(measure(given.pairs, Path(folder))))
 

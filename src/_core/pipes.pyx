@@ -1,7 +1,7 @@
 """Pipes of the kernel, a limited number for each loop.
 
-What is in a pipe is the kernel's, up to PIPE_SIZE for each; so MOST_PIPES times that is what all of them can hold. Whoever
-gets none copies.
+What is in a pipe is the kernel's, up to PIPE_SIZE for each; so MOST_PIPES times that is what all of them can hold.
+Whoever gets none copies.
 """
 
 from posix.unistd cimport close
