@@ -38,16 +38,16 @@ class Bench:
         self.proxy_core, self.load_core = machine.two_cores()
         self.results = report.Results(options.proxies)
 
-    def run_and_tell(self, chosen: list[cases.Case], with_idle: bool) -> bool:
+    def run_and_tell(self, chosen: list[cases.Case], idle_kinds: list[str]) -> bool:
         """Run; return whether it came to its end. What was measured until then is kept."""
         try:
-            self.run(chosen, with_idle)
+            self.run(chosen, idle_kinds)
         except (SystemExit, KeyboardInterrupt) as error:
             say(f"ended early: {error or 'interrupted'}")
             return False
         return True
 
-    def run(self, chosen: list[cases.Case], with_idle: bool) -> None:
+    def run(self, chosen: list[cases.Case], idle_kinds: list[str]) -> None:
         with fleet.backend(self.folder / "backend", self.load_core) as backends:
             # Cases of one kind share their proxies. Those that differ in the number of names, or in the log,
             # run side by side, so that a slow minute of the machine hits them all.
@@ -56,8 +56,8 @@ class Bench:
                     self.stream_group(list(group))
                 else:
                     self.group(list(group), backends, together=kind in ("hosts", "logs"))
-            if with_idle:
-                self.idle(backends)
+            for name in idle_kinds:
+                self.idle(name, backends)
 
     def group(self, group: list[cases.Case], backends: tuple[int, int], together: bool) -> None:
         with ExitStack() as stack:
@@ -126,11 +126,12 @@ class Bench:
             used = machine.cpu_of(proxy.pid).since(before)
             return report.Round(outcome, used, machine.memory_of(proxy.pid), strangers.share())
 
-    def idle(self, backends: tuple[int, int]) -> None:
+    def idle(self, name: str, backends: tuple[int, int]) -> None:
+        found = self.results.idle.setdefault(name, {})
         for kind in self.options.proxies:
-            say(f"{cases.IDLE}: {kind}")
-            with self.proxy(kind, backends, 0) as proxy:
-                self.results.idle[kind] = idle.bytes_per_connection(proxy, cases.IDLE_CONNECTIONS)
+            say(f"{name}: {kind}")
+            with self.proxy(kind, backends, 0, is_secure=name == cases.IDLE_TLS) as proxy:
+                found[kind] = idle.bytes_per_connection(proxy, cases.IDLE_CONNECTIONS)
 
 
 def kind_of(case: cases.Case) -> str:
@@ -191,7 +192,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fastproxy-bench-") as folder:
         bench = Bench(Path(folder), given)
         os.sched_setaffinity(0, {bench.load_core})
-        whole = bench.run_and_tell(chosen, cases.IDLE in given.only)
+        whole = bench.run_and_tell(
+            chosen, [name for name in (cases.IDLE, cases.IDLE_TLS) if name in given.only]
+        )
     about = machine.describe() | {"rounds": str(given.rounds), "seconds": str(given.seconds)}
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     print(report.table(bench.results, chosen), end="\n\n")

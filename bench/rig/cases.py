@@ -57,7 +57,9 @@ CASES = (
          targets={"nginx": 1.10}),
     Case("tlsnew", "full handshake and a small GET", Load(headers={"Connection": "close"}, is_secure=True),
          targets={"nginx": 1.30}),
-    Case("resumed", "resumed handshake, one after the other", Load(is_secure=True, resumes=True),
+    Case("resumed", "resumed handshake, one after the other", Load(is_secure=True, resumes="1.2"),
+         targets={"nginx": 1.50}),
+    Case("resumed13", "resumed handshake of TLS 1.3 and a small GET", Load(is_secure=True, resumes="1.3"),
          targets={"nginx": 1.50}),
     Case("tcp_pingpong", "TCP, 64 bytes there and back, 64 connections", Stream("ping"),
          targets={"haproxy": 0.95}),
@@ -71,7 +73,8 @@ CASES = (
 )
 
 IDLE = "idle"           # measured in bytes, not in time
+IDLE_TLS = "idletls"    # likewise, of connections over TLS
 IDLE_CONNECTIONS = 4000
 IDLE_TARGET = 2048      # bytes of the worker's own memory per idle connection
 
-NAMES = [case.name for case in CASES] + [IDLE]
+NAMES = [case.name for case in CASES] + [IDLE, IDLE_TLS]

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,8 +57,9 @@ class Load:
     is_secure: bool = False
     """Over TLS. With `Connection: close` every request shakes hands in full: wrk resumes no session."""
 
-    resumes: bool = False
-    """Handshakes only, each but the first with a ticket, by `openssl s_time` in place of wrk."""
+    resumes: str = ""
+    """Resumed handshakes, one after the other: "1.2", by `openssl s_time` and without a request, or "1.3", by
+    `resume.py` and with one; "" for wrk."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def hosts_script(hosts: list[str]) -> str:
 
 def run_wrk(load: Load, port: int, seconds: float, core: int, folder: Path) -> Outcome:
     """Put *load* on 127.0.0.1:*port* for *seconds* (wrk counts in whole ones), from *core*."""
+    if load.resumes == "1.3":
+        return run_resume(load, port, seconds, core)
     if load.resumes:
         return run_s_time(port, seconds, core)
     lasting = f"-d{max(1, round(seconds))}s"
@@ -115,6 +119,18 @@ def run_s_time(port: int, seconds: float, core: int) -> Outcome:
     if done.returncode or not counted:
         raise SystemExit(f"bench: openssl s_time failed: {done.stderr.strip() or done.stdout.strip()}")
     return Outcome(int(counted[1]), float(counted[2]), 0.0)
+
+
+def run_resume(load: Load, port: int, seconds: float, core: int) -> Outcome:
+    """Resume one session of TLS 1.3 again and again, and ask once on each connection."""
+    command = [sys.executable, str(Path(__file__).parent / "resume.py"), str(port), load.path, str(seconds)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + 60, preexec_fn=on_cores({core}),
+    )
+    if done.returncode:
+        raise SystemExit(f"bench: {' '.join(command)} failed: {done.stderr.strip()}")
+    count, lasted = done.stdout.split()
+    return Outcome(int(count), float(lasted), 0.0)
 
 
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from .cases import IDLE_TARGET, Case
+from .cases import IDLE, IDLE_TARGET, IDLE_TLS, Case
 from .load import Outcome
 from .machine import Cpu, Memory
 
@@ -63,7 +63,7 @@ class Results:
 
     proxies: list[str]
     figures: dict[tuple[str, str], Figure] = field(default_factory=dict)      # by case and proxy
-    idle: dict[str, float] = field(default_factory=dict)                      # bytes per connection, by proxy
+    idle: dict[str, dict[str, float]] = field(default_factory=dict)           # bytes per connection, likewise
 
     def figure(self, case: str, proxy: str) -> Figure:
         return self.figures.setdefault((case, proxy), Figure(case, proxy))
@@ -104,9 +104,10 @@ def table(results: Results, cases: list[Case]) -> str:
             shown = [f"{ratio:.3f}" if ratio else "-" for ratio in ratios]
             rows.append(results.figure(case.name, proxy).row(shown))
         lines += ["", case.title, *_aligned(rows)]
-    if results.idle:
-        rows = [["", "bytes"], *([proxy, f"{size:.0f}"] for proxy, size in results.idle.items())]
-        lines += ["", "memory of its own per idle connection", *_aligned(rows)]
+    for name, found in results.idle.items():
+        rows = [["", "bytes"], *([proxy, f"{size:.0f}"] for proxy, size in found.items())]
+        over = " over TLS" if name == IDLE_TLS else ""
+        lines += ["", f"memory of its own per idle connection{over}", *_aligned(rows)]
     return "\n".join(lines)
 
 
@@ -127,8 +128,8 @@ def verdicts(results: Results, cases: list[Case]) -> list[str]:
             if ratio is not None:
                 found = f"{case.title}: {ratio:.3f}x {peer} (<= {highest:.2f}x)"
                 lines.append(f"{_word(ratio <= highest)}  {found}")
-    if OURS in results.idle:
-        size = results.idle[OURS]
+    if OURS in results.idle.get(IDLE, {}):
+        size = results.idle[IDLE][OURS]
         lines.append(f"{_word(size <= IDLE_TARGET)}  idle connection: {size:.0f} bytes (<= {IDLE_TARGET})")
     return lines
 
