@@ -30,6 +30,7 @@ counts have, and how a name finds its own is known to `_core.ledger`. The highes
 worker claims its row for another name, the worker's claim (row number and 1, or 0) which row it is.
 """
 
+import contextlib
 import mmap
 import os
 import struct
@@ -213,8 +214,9 @@ class Shared:
             raise IndexError(f"no slot {slot}; there are {self.slots}")
 
     def close(self) -> None:
-        """Unmap and close. BufferError while views of it are in use."""
-        self._memory.close()
+        """Close; it is unmapped when nobody has a view of it any more, as the health checks have."""
+        with contextlib.suppress(BufferError):
+            self._memory.close()
         os.close(self.descriptor)
 
 

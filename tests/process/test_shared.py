@@ -60,3 +60,13 @@ def test_foreign_memory_is_refused():
     with pytest.raises(ValueError, match="version 99"):
         Shared.open(descriptor)
     os.close(descriptor)
+
+
+def test_a_view_outlives_its_end():
+    made = Shared.make(2)
+    block = made.block(1)
+    made.close()
+    block[0] = 1
+    assert block[0] == 1
+    with pytest.raises(OSError):
+        os.fstat(made.descriptor)
