@@ -148,7 +148,7 @@ class Pair:
         self.names = self.facts.names
         self._digest = hashlib.sha256(chain).digest()
         self._contexts: dict[Settings, ssl.SSLContext] = {}
-        self._handlings: dict[tuple[Settings, str], ServeHTTP] = {}
+        self._handlings: dict[str, tuple[Settings, ServeHTTP]] = {}
         self.context(Settings())
 
     def context(self, settings: Settings) -> ssl.SSLContext:
@@ -170,11 +170,14 @@ class Pair:
 
     def handling(self, terms: Terms) -> ServeHTTP:
         """Return how a connection is served that has this certificate and these terms."""
-        key = (terms.settings, terms.name)
-        made = self._handlings.get(key)
-        if made is None:
-            made = ServeHTTP(self.context(terms.settings), terms.name)
-            self._handlings[key] = made
+        settings, made = self._handlings.get(terms.name, (None, None))
+        if made is None or settings is not terms.settings:  # to compare them takes longer than all the rest
+            context = self.context(terms.settings)
+            if made is None or made.context is not context:
+                made = ServeHTTP(context, terms.name)
+            if len(self._handlings) >= MOST_CONTEXTS:
+                self._handlings.clear()
+            self._handlings[terms.name] = terms.settings, made
         return made
 
     def _share_tickets(self, context: ssl.SSLContext, settings: Settings) -> None:
