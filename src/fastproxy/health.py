@@ -136,12 +136,14 @@ class Health:
                 self._tasks[check] = asyncio.create_task(self._watch(check, sign))
 
     async def close(self) -> None:
-        """End all checks."""
+        """End all checks, and let go of the shared memory; what is down is still known."""
         tasks = [*self._tasks.values()]
         self._tasks.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with self._words as words:
+            self._words = memoryview(bytearray(words)).cast("q")
 
     async def _watch(self, check: Check, sign: int) -> None:
         """Check a server again and again, and tell when its state changes."""
