@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 from typing import Any, NamedTuple
 
 from tests.tcp.peers import PATIENCE
+
+WITHOUT_SANITIZER = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+"""What programs are started with that are not ours: `make asan` preloads its libraries."""
 
 REFUSED = None
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -127,6 +131,7 @@ class Program(Client):
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=WITHOUT_SANITIZER,
         )
         self.stdin.write(self.first)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.tcp.clients import WITHOUT_SANITIZER
 from tests.tls.test_https import document, pair
 
 SCANNER = Path(sys.prefix) / "scanner"
@@ -43,7 +44,7 @@ def scan(tmp_path):
         scanner = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sslyze", "--quiet", "--mozilla_config=disable", *SCANS),
             *(f"--json_out={tmp_path}/told", f"a.example:{port}{{{host}}}"),
-            env={**os.environ, "PYTHONPATH": str(SCANNER)},
+            env={**WITHOUT_SANITIZER, "PYTHONPATH": str(SCANNER)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
