@@ -32,6 +32,7 @@ cdef struct OpenSSL:
     long (*SSL_CTX_ctrl)(void* context, int what, long number, void* data) noexcept
     unsigned long (*SSL_CTX_get_options)(void* context) noexcept
     void (*SSL_CTX_set_cert_verify_callback)(void* context, Verify verify, void* argument) noexcept
+    int (*SSL_CTX_add_client_CA)(void* context, void* certificate) noexcept
     void* (*SSL_new)(void* context) noexcept
     void (*SSL_free)(void* ssl) noexcept
     void (*SSL_set_bio)(void* ssl, void* reads, void* writes) noexcept
@@ -56,6 +57,7 @@ cdef struct OpenSSL:
     int (*X509_VERIFY_PARAM_set1_ip_asc)(void* param, const char* address) noexcept
     void (*X509_VERIFY_PARAM_set_hostflags)(void* param, unsigned int flags) noexcept
     const char* (*X509_verify_cert_error_string)(long number) noexcept
+    void* (*d2i_X509)(void* into, const unsigned char** at, long size) noexcept
     int (*i2d_X509)(const void* certificate, unsigned char** to) noexcept
     void (*X509_free)(void* certificate) noexcept
     int (*OPENSSL_sk_num)(const void* stack) noexcept

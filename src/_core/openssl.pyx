@@ -36,13 +36,13 @@ cdef struct PySSLContext:
 
 # The fields of OpenSSL, in their order.
 NAMES = (
-    "SSL_CTX_ctrl", "SSL_CTX_get_options", "SSL_CTX_set_cert_verify_callback", "SSL_new", "SSL_free",
-    "SSL_set_bio", "SSL_set_accept_state", "SSL_set_connect_state", "SSL_do_handshake", "SSL_read", "SSL_write",
-    "SSL_shutdown", "SSL_get_error", "SSL_ctrl", "SSL_get0_param", "SSL_get_version",
+    "SSL_CTX_ctrl", "SSL_CTX_get_options", "SSL_CTX_set_cert_verify_callback", "SSL_CTX_add_client_CA",
+    "SSL_new", "SSL_free", "SSL_set_bio", "SSL_set_accept_state", "SSL_set_connect_state", "SSL_do_handshake",
+    "SSL_read", "SSL_write", "SSL_shutdown", "SSL_get_error", "SSL_ctrl", "SSL_get0_param", "SSL_get_version",
     "SSL_get_current_cipher", "SSL_CIPHER_get_name", "SSL_session_reused", "SSL_get_verify_mode",
     "SSL_get_verify_result", "SSL_get1_peer_certificate", "SSL_get_peer_cert_chain",
     "X509_VERIFY_PARAM_set1_host", "X509_VERIFY_PARAM_set1_ip_asc", "X509_VERIFY_PARAM_set_hostflags",
-    "X509_verify_cert_error_string", "i2d_X509", "X509_free", "OPENSSL_sk_num", "OPENSSL_sk_value",
+    "X509_verify_cert_error_string", "d2i_X509", "i2d_X509", "X509_free", "OPENSSL_sk_num", "OPENSSL_sk_value",
     "ERR_clear_error", "ERR_peek_error", "ERR_peek_last_error", "ERR_reason_error_string", "BIO_meth_new",
     "BIO_meth_set_write", "BIO_meth_set_read", "BIO_meth_set_ctrl", "BIO_meth_set_create",
     "BIO_meth_set_destroy", "BIO_new", "BIO_set_data", "BIO_get_data", "BIO_set_init", "BIO_set_flags",
@@ -147,6 +147,22 @@ def take_any_certificate(context):
     """Let a peer show whatever certificate it likes; whether it must show one is `verify_mode`."""
     cdef void* there = inside(context)
     functions.SSL_CTX_set_cert_verify_callback(there, pleased, NULL)
+
+
+def name_authorities(context, certificates not None):
+    """Tell clients that are asked for a certificate whose are believed (RFC 8446, 4.2.4). certificates: DER."""
+    cdef void* there = inside(context)
+    cdef bytes each
+    cdef const unsigned char* at
+    cdef void* read
+    for each in certificates:
+        at = <const unsigned char*>PyBytes_AS_STRING(each)
+        read = functions.d2i_X509(NULL, &at, len(each))
+        if read is NULL:
+            functions.ERR_clear_error()
+            raise ValueError("what should be a certificate is none")
+        functions.SSL_CTX_add_client_CA(there, read)       # its name is copied
+        functions.X509_free(read)
 
 
 cdef int pleased(void* store, void* argument) noexcept:

@@ -311,6 +311,8 @@ def test_addresses_that_are_none(text, told):
     ("rule", "found"),
     [
         ("HostSNI(`*`)", True),
+        ("(HostSNI(`*`))", True),
+        (" ( (HostSNI(`*`) ) ) ", True),
         (' HOSTSNI( "*" ) ', True),
         ("hostsni(`*`,)", True),
         ("HostSni(`*`)", False),

@@ -249,6 +249,19 @@ async def test_alpn_is_negotiated_for_the_server_behind(proxy, server, ask, auth
     assert await client.line() == b"one\n"
 
 
+async def test_http_1_is_let_in_where_h2_is_spoken(proxy, server, ask, authority):
+    """As if it had offered nothing; whoever offers something else is not. Source: Go's negotiateALPN."""
+    document = {
+        "tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {"options": "two"})}, {"one": await server("one")}),
+        "tls": {**certificates(authority, "a.test"), "options": {"two": {"alpnProtocols": ["h2"]}}},
+    }
+    running = await proxy(document)
+    client = await ask(running, "a.test", ["http/1.1"])
+    assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+    with pytest.raises(ssl.SSLError, match="alert no application protocol"):
+        await ask(running, "a.test", ["smtp"])
+
+
 async def test_an_empty_list_of_protocols_is_no_alpn(proxy, server, ask, authority):
     document = {
         "tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {"options": "free"})}, {"one": await server("one")}),

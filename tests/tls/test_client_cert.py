@@ -65,6 +65,16 @@ async def test_a_resumed_session_knows_the_certificate(telling, client):
     assert fields(again)["x-forwarded-tls-client-cert"].partition(",")[0] == own
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+async def test_clients_are_told_whose_certificates_are_believed(telling, version):
+    """A browser offers those of its user that will do, and not all of them."""
+    here = await telling()
+    told = await here.openssl("-servername", "a.example", version, said=b"Q\n")
+    _, found, names = told.partition("Acceptable client certificate CA names\n")
+    assert found, told
+    assert "Testing CA" in names.partition("\n")[0]
+
+
 async def test_parts_of_it(telling, client):
     here = await telling(
         info={

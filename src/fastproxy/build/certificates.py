@@ -132,6 +132,7 @@ def _ask_for_certificate(context: ssl.SSLContext, settings: Settings) -> None:
         return
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, whoever is listed is believed
     add_authorities(context, settings.authorities, "clientAuth.caFiles")
+    openssl.name_authorities(context, context.get_ca_certs(binary_form=True))  # as Go does
 
 
 class Pair:

@@ -131,8 +131,12 @@ class Doorman(arrival.Doorman):
 
 
 def _fits(offered: tuple[bytes, ...], ours: frozenset[bytes]) -> bool:
-    """Tell whether a client and we have a protocol in common, or one of us does not care. Source: Go."""
-    return not offered or not ours or not ours.isdisjoint(offered)
+    """Tell whether a client and we have a protocol in common, or one of us does not care.
+
+    One of HTTP/1.1 is let in where h2 is spoken, as if it had offered nothing. Source: Go's negotiateALPN.
+    """
+    common = not offered or not ours or not ours.isdisjoint(offered)
+    return common or (b"h2" in ours and b"http/1.1" in offered)
 
 
 def _listed(protocols: tuple[bytes, ...]) -> str:

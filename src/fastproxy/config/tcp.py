@@ -24,7 +24,9 @@ MOST_PAYLOAD = 65535
 CATCH_ALL = -1
 """The priority of a router whose rule is a bare HostSNI(`*`) and that gives none."""
 
-_BARE_CATCH_ALL = re.compile(r"""\s*(HostSNI|hostsni|HOSTSNI|Hostsni)\s*\(\s*(`\*`|"\*")\s*,?\s*\)\s*""")
+_BARE_CATCH_ALL = re.compile(
+    r"""[\s(]*(HostSNI|hostsni|HOSTSNI|Hostsni)\s*\(\s*(`\*`|"\*")\s*,?\s*\)[\s)]*"""
+)
 
 
 def proxy_version(text: str) -> int:
@@ -36,7 +38,7 @@ def proxy_version(text: str) -> int:
 
 
 def is_catch_all(rule: str) -> bool:
-    """Tell whether a rule is a bare HostSNI(`*`), which every connection matches."""
+    """Tell whether a rule is a bare HostSNI(`*`), in parentheses or not, which every connection matches."""
     return _BARE_CATCH_ALL.fullmatch(rule) is not None
 
 
