@@ -129,15 +129,20 @@ def database(authority):
 
 def running(folder, before):
     """Run a server in a folder. before: what makes somebody else of us."""
-    data, port = folder / "data", free_port()
+    data = folder / "data"
     run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
     subprocess.run([*before, BINARIES / "initdb", "-D", data, "-U", "app", "-A", "trust"], **run)
     settings = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c ssl=on "
+        f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c ssl=on "
         f"-c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key -c fsync=off"
     )
     control = [*before, BINARIES / "pg_ctl", "-D", data, "-w", "-t", "30", "-l", folder / "log"]
-    subprocess.run([*control, "-o", settings, "start"], **run)
+    for tries_left in reversed(range(5)):
+        port = free_port()  # until it is taken by somebody else, for a moment
+        started = subprocess.run([*control, "-o", f"-p {port} {settings}", "start"], **run | {"check": False})
+        if started.returncode == 0:
+            break
+        assert tries_left, (folder / "log").read_text()
     yield port
     subprocess.run([*control, "-m", "immediate", "stop"], **run)
 

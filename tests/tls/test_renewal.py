@@ -76,7 +76,8 @@ async def status(house, kind, name):
 async def test_a_certificate_that_is_taken_out_is_served_no_more(written, issue):
     house, _, folder = written
     text = (folder / "dynamic.yml").read_text()
-    (folder / "dynamic.yml").write_text(text.partition("tls:\n")[0])
+    (folder / "new.yml").write_text(text.partition("tls:\n")[0])
+    (folder / "new.yml").rename(folder / "dynamic.yml")  # half a document would be served as one
 
     async def is_believed():
         try:
