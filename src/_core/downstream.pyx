@@ -404,15 +404,9 @@ cdef class Downstream(Guest):
     cdef bint has_unread(self) noexcept:
         """Say whether the client has sent what the loop has not come to yet."""
         cdef char byte
-        cdef int fd
         if self.is_paused or self.got_eof or self.transport is None:
             return False       # it would not be read
-        try:
-            fd = self.fd if self.fd >= 0 else self.transport.get_extra_info("socket").fileno()
-        except Exception as error:
-            self.report(error)
-            return False
-        return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
+        return recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
     # ---------------------------------------------------------------- bytes in
 
@@ -571,7 +565,6 @@ cdef class Downstream(Guest):
         if (self.is_asked_to_close or self.entry.is_draining or self.requests == self.entry.max_requests
                 or (self.entry.max_age > 0 and now() - self.made_at > self.entry.max_age)):
             self.is_last = True
-            self.is_brief = True
         if self.entry.write_timeout > 0 or (self.entry.read_timeout > 0 and not self.body_over):
             self.set_exchange_deadlines()
         else:

@@ -16,7 +16,6 @@ cdef enum:
     READ_SIZE = 32768          # bytes taken from a socket at once; measured: 64 KiB costs 1.7 times as much a byte
     OUT_SIZE = 65536           # bytes put together for one write
     NO_FD = -1
-    ASK_FD = -2
 
 
 cdef class Engine:
@@ -71,17 +70,15 @@ cdef class Connection(Peer):
     # One transport, and the bytes on their way to it. Subclasses say what the bytes mean. Of TLS they see the
     # plaintext, and its beginning and end.
     cdef readonly Engine engine
-    cdef readonly object transport     # None before connection_made and after connection_lost
-    cdef int fd                        # NO_FD: only the transport may write; ASK_FD: ask it
+    cdef readonly object transport     # None before connection_made and after lost()
+    cdef int fd                        # NO_FD before and after
     cdef Session session               # TLS with the peer, until the connection is lost; None: none
     cdef bint is_secure                # there is, or was, one
-    cdef bint is_brief                 # closed behind what is written next: not worth asking for the descriptor
     cdef bint is_full                  # the kernel takes no more: bytes wait in the transport
     cdef bint is_paused                # we do not read
     cdef bint is_closing               # close() or abort() was called, or the connection is lost
     cdef bint sent_eof
     cdef bint got_eof
-    cdef bint limited                  # the transport's write limits are set
     cdef bint is_open                  # counted in engine.open
     cdef Deadline timer
     cdef Tunnel tunnel                 # None until the connection is spliced with another
@@ -114,6 +111,13 @@ cdef class Connection(Peer):
     cdef void decrypt(self, const char* at, Py_ssize_t size) noexcept
     cdef void hand_on(self, const char* at, Py_ssize_t size) noexcept
     cdef void end_of_reading(self) noexcept
+
+    # What the transport tells; none of these may raise.
+    cdef void received(self, Py_ssize_t size) noexcept
+    cdef void ended(self) noexcept
+    cdef void filled(self) noexcept
+    cdef void emptied(self) noexcept
+    cdef void lost(self, object error) noexcept
 
     # What happened. None of these may raise.
     cdef void on_shaking(self) noexcept

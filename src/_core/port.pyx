@@ -145,7 +145,7 @@ cdef class Peer(Idle):
 
 
 cdef class Connection(Peer):
-    """One transport of uvloop, and the bytes on their way to it.
+    """One transport, and the bytes on their way to it.
 
     Writing gathers bytes in the engine until flush(), then gives them to the kernel at once; only what the
     kernel does not take is copied and left to the transport. While something waits there `is_full` holds and
@@ -161,7 +161,7 @@ cdef class Connection(Peer):
     def __dealloc__(self):
         if self.timer.next is NULL:
             return
-        # connection_lost takes the deadline out; this is for one that was never connected, or whose loop has
+        # lost() takes the deadline out; this is for one that was never connected, or whose loop has
         # ended. When garbage is collected the engine may have been taken from us, or the wheel from it.
         if self.engine is not None and self.engine.wheel is not None:
             self.engine.wheel.unlink(&self.timer)
@@ -217,17 +217,7 @@ cdef class Connection(Peer):
             self.send(engine.out, size)
 
     cdef bint may_send(self) noexcept:
-        """Say whether bytes may go to the kernel past the transport: nothing waits, and we know the descriptor.
-
-        Asking for the descriptor costs as much as several writes by the transport, so it is not done for a
-        connection that is about to end.
-        """
-        if self.fd == ASK_FD and not self.is_brief and self.transport is not None:
-            try:
-                self.fd = self.transport.get_extra_info("socket").fileno()
-            except Exception as error:
-                self.report(error)
-                self.fd = NO_FD
+        """Say whether bytes may go to the kernel past the transport: nothing waits there."""
         return self.fd >= 0 and not self.is_full
 
     cdef void send(self, const char* at, Py_ssize_t size) noexcept:
@@ -330,11 +320,6 @@ cdef class Connection(Peer):
         if size <= 0 or self.transport is None or self.is_closing:
             return
         try:
-            if not self.limited and self.fd != ASK_FD:
-                # Whatever waits at all makes the transport call pause_writing.
-                # A brief connection writes by its transport only: there the usual 64 KiB will do.
-                self.transport.set_write_buffer_limits(high=0, low=0)
-                self.limited = True
             self.transport.write(PyBytes_FromStringAndSize(at, size))
         except Exception as error:
             self.report(error)
@@ -439,12 +424,10 @@ cdef class Connection(Peer):
         except Exception:
             pass       # a log that fails must not take the connection's loop with it
 
-    # -------- what uvloop calls
+    # -------- what the transport calls
 
     def connection_made(self, transport):
         self.transport = transport
-        if self.fd == NO_FD:
-            self.fd = ASK_FD
         if self.session is None:
             self.on_made()
         else:
@@ -452,20 +435,15 @@ cdef class Connection(Peer):
             self.engine.wire.size = 0      # we speak first
             self.shake()
 
-    def data_received(self, data):
-        # Never called: uvloop asks every protocol for it, and making the AttributeError costs more than an accept.
-        raise NotImplementedError("connections read by get_buffer and buffer_updated")
-
-    def get_buffer(self, hint):
-        return self.engine.inbox
-
-    def buffer_updated(self, Py_ssize_t size):
+    cdef void received(self, Py_ssize_t size) noexcept:
+        """So many bytes have come into the inbox."""
         if self.session is None:
             self.hand_on(self.engine.inbox_at, size)
         else:
             self.decrypt(self.engine.inbox_at, size)
 
-    def eof_received(self):
+    cdef void ended(self) noexcept:
+        """The peer sends nothing more. Whoever handles the end closes."""
         cdef Session session = self.session
         if session is None or session.is_broken:
             self.end_of_reading()
@@ -480,7 +458,6 @@ cdef class Connection(Peer):
                 self.tunnel.on_eof(self)
             else:
                 self.on_cut_short()
-        return True            # whoever handled the end closes
 
     cdef void hand_on(self, const char* at, Py_ssize_t size) noexcept:
         if self.tunnel is not None:
@@ -553,21 +530,24 @@ cdef class Connection(Peer):
             session.is_broken = True
             self.on_broken(ConnectionResetError("the peer makes TLS answer and takes no answers"))
 
-    def pause_writing(self):
+    cdef void filled(self) noexcept:
+        """The kernel takes no more."""
         self.is_full = True
         if self.tunnel is not None:
             self.tunnel.on_full(self)
         else:
             self.on_full()
 
-    def resume_writing(self):
+    cdef void emptied(self) noexcept:
+        """Nothing waits any more."""
         self.is_full = False
         if self.tunnel is not None:
             self.tunnel.on_writable(self)
         else:
             self.on_writable()
 
-    def connection_lost(self, error):
+    cdef void lost(self, object error) noexcept:
+        """The transport is gone."""
         self.is_closing = True
         self.fd = NO_FD
         self.transport = None

@@ -1,16 +1,15 @@
 """A plain socket under a connection, watched by ourselves.
 
-It does what uvloop's transports do, and is asked for it by the same names: a connection cannot tell which of them
-carries it. But what comes is read by a compiled function, a connection is accepted or dialled without a task, and its
-descriptor is known. Nothing of what it calls may be called back within a call of its own: that a connection is lost
-is told in a later turn of the loop.
+It does what uvloop's transports do, and is asked for it by the same names. But what comes is read by a compiled
+function and told to one, a connection is accepted or dialled without a task, its descriptor is known. Nothing of what
+it calls may be called back within a call of its own: that a connection is lost is told in a later turn of the loop.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
 from posix.unistd cimport close
 
-from .port cimport ASK_FD, NO_FD, READ_SIZE
+from .port cimport NO_FD, READ_SIZE
 from .watch cimport READABLE, WRITABLE
 
 cdef extern from "string.h" nogil:
@@ -110,13 +109,12 @@ cdef class Transport:
         """It is connected: tell the connection, and begin to read."""
         cdef Connection connection = self.connection
         self.is_reading = True
+        connection.fd = self.fd
         try:
             connection.connection_made(self)
         except Exception as error:
             connection.report(error)
             self.leave(error)
-        if connection.fd == ASK_FD:
-            connection.fd = self.fd
         self.look()
 
     # -------- what is ready
@@ -146,12 +144,7 @@ cdef class Transport:
             if size == 0:
                 self.ended()
                 return
-            try:
-                connection.buffer_updated(size)
-            except Exception as error:
-                connection.report(error)
-                self.leave(error)
-                return
+            connection.received(size)
             if size < READ_SIZE or not self.is_reading or self.is_leaving or self.takes is not None:
                 return
 
@@ -162,12 +155,7 @@ cdef class Transport:
         self.is_reading = False
         if feed is not None:
             feed.over(self)
-        try:
-            if not connection.eof_received():
-                self.close()
-        except Exception as error:
-            connection.report(error)
-            self.leave(error)
+        connection.ended()
         self.look()
 
     cdef void write_on(self) noexcept:
@@ -201,11 +189,7 @@ cdef class Transport:
             return
         self.look()
         if connection.is_full:
-            try:
-                connection.resume_writing()
-            except Exception as error:
-                connection.report(error)
-                self.leave(error)
+            connection.emptied()
 
     cdef bint has_waiting(self) noexcept:
         return self.waiting is not None or (self.brings is not None and self.brings.held > 0)
@@ -214,11 +198,7 @@ cdef class Transport:
         """Something waits: let the connection take no more."""
         cdef Connection connection = self.connection
         if connection is not None and not connection.is_full:
-            try:
-                connection.pause_writing()
-            except Exception as error:
-                connection.report(error)
-                self.leave(error)
+            connection.filled()
 
     cdef void look(self) noexcept:
         """Be told of what is wanted, and of nothing else."""
@@ -270,10 +250,7 @@ cdef class Transport:
         self.connection = None
         close(self.fd)
         self.fd = NO_FD
-        try:
-            connection.connection_lost(self.error)
-        except Exception as error:
-            connection.report(error)
+        connection.lost(self.error)
 
     # -------- what a connection asks for, by the names of asyncio.Transport
 
@@ -296,9 +273,6 @@ cdef class Transport:
         else:
             self.waiting.append(data)
         self.fill()
-
-    def set_write_buffer_limits(self, high=None, low=None):
-        """Do nothing: whatever waits makes the connection full."""
 
     def get_write_buffer_size(self):
         """How many bytes wait."""
@@ -422,10 +396,7 @@ cdef bint carry(Engine engine, Connection connection, int fd) noexcept:
         transport.made()
         return True
     close(fd)
-    try:
-        connection.connection_lost(OSError("a descriptor cannot be watched"))
-    except Exception as error:
-        connection.report(error)
+    connection.lost(OSError("a descriptor cannot be watched"))
     return False
 
 
