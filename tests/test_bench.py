@@ -87,6 +87,14 @@ def test_judges_against_both_peers(ours, words):
     assert [line.split()[0] for line in lines] == words
 
 
+def test_a_peer_that_failed_is_no_measure():
+    found = results(fastproxy=14.0, nginx=1400.0, haproxy=15.0)
+    found.figure("small", "nginx").failures.append("an answer is missing")
+    lines = report.verdicts(found, [SMALL])
+    assert [line.split()[0] for line in lines] == ["NONE", "PASS"]
+    assert lines[0].endswith("nginx failed")
+
+
 def test_a_case_may_be_measured_against_another_case():
     found = report.Results(["fastproxy"])
     found.figure("one", "fastproxy").add(figure(10.0))

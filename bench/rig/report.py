@@ -78,6 +78,9 @@ class Results:
         theirs = self.figures.get((case, peer)) or self.figures.get((peer, proxy))
         return ours.total / theirs.total if ours and theirs else None
 
+    def has_failed(self, case: str, proxy: str) -> bool:
+        return (case, proxy) in self.figures and bool(self.figures[case, proxy].failures)
+
     def failures(self) -> list[str]:
         figures = self.figures.values()
         return [f"{figure.case}, {figure.proxy}: {line}" for figure in figures for line in figure.failures]
@@ -125,7 +128,9 @@ def verdicts(results: Results, cases: list[Case]) -> list[str]:
     for case in cases:
         for peer, highest in case.targets.items():
             ratio = results.ratio(case.name, OURS, peer)
-            if ratio is not None:
+            if results.has_failed(case.name, peer):
+                lines.append(f"NONE  {case.title}: {peer} failed")
+            elif ratio is not None:
                 found = f"{case.title}: {ratio:.3f}x {peer} (<= {highest:.2f}x)"
                 lines.append(f"{_word(ratio <= highest)}  {found}")
     if OURS in results.idle.get(IDLE, {}):
