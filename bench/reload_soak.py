@@ -11,7 +11,6 @@ Exits 1 when a process holds more than 5 % more memory at the end, or one descri
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 import time
@@ -44,13 +43,15 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.stream = path.open()
+        self.begun = ""        # of a line that was being written when it was read
         self.served = 0
 
     def wait(self, until: int) -> None:
         """Wait until that many configurations serve. Raises SystemExit when they do not."""
         end = time.monotonic() + GIVE_UP
         while self.served < until:
-            self.served += len(re.findall("configuration serves", self.stream.read()))
+            *lines, self.begun = (self.begun + self.stream.read()).split("\n")
+            self.served += sum("configuration serves" in line for line in lines)
             if time.monotonic() > end:
                 raise SystemExit(f"bench: change {until} is not live after {GIVE_UP:.0f} s")
             time.sleep(0.001)
