@@ -141,6 +141,8 @@ class Fastproxy:
             socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:
+            return False  # it was on its way when the socket closed; the next one is refused
         return False
 
     def close(self):
