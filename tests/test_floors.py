@@ -44,10 +44,10 @@ rules.syntax rules.keys rules.parse rules.compile rules.evaluate
 plugins.api plugins.load
 providers.base providers.file
 observe.log observe.unrouted observe.accesslog observe.metrics
-loops shared sockets systemd pipe succession control
+loops launch shared sockets systemd pipe succession control
 
 middlewares listeners watcher conflicts selfsigned
-reloads workers upgrade memory pulse
+reloads slot lending feed workers upgrade memory pulse
 
 build.runtime build.work build.changes build.pem build.transports build.estate build.rules
 build.clientcert build.middlewares build.services build.certificates build.doormen build.routers

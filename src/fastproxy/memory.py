@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import logging
 
+from .slot import Slot
 from .usage import held_by, mebibytes
-from .workers import Refused, Slot, Workers
+from .workers import Refused, Workers
 
 log = logging.getLogger(__name__)
 

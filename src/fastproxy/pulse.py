@@ -11,7 +11,8 @@ import logging
 import signal
 
 from .pipe import Ping
-from .workers import Slot, Workers
+from .slot import Slot
+from .workers import Workers
 
 log = logging.getLogger(__name__)
 

@@ -31,6 +31,7 @@ from .conflicts import Conflicts
 from .errors import ConfigError
 from .health import Health
 from .internals import Internals
+from .launch import SIGNALS
 from .memory import MemoryWatch
 from .observe import accesslog
 from .observe import log as process_log
@@ -46,7 +47,7 @@ from .sockets import BindError, Listeners, bind_all, close_all, shown_address
 from .systemd import give_signs_of_life, given_sockets, notify, reloading
 from .upgrade import Predecessor, UpgradeError, start_successor, tell_predecessor
 from .watcher import Watcher
-from .workers import SIGNALS, Refused, StartError, Workers
+from .workers import Refused, StartError, Workers
 
 log = logging.getLogger(__name__)
 

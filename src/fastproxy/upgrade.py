@@ -20,8 +20,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .launch import ending_of, start_program
 from .sockets import Bound, Listeners
-from .workers import blocked_signals, ending_of
 
 VARIABLE = "_FASTPROXY_PREDECESSOR"
 """The environment variable with the number of the new program's end; nothing of the configuration."""
@@ -125,12 +125,8 @@ def _start(
     given = [each.fileno() for sockets in (*listeners.values(), links) for each in sockets]
     # WATCHDOG_PID names us; without it the watchdog is whose main process it will be.
     environment = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
-    with blocked_signals():
-        return subprocess.Popen(
-            [sys.executable, *sys.orig_argv[1:]],
-            pass_fds=(descriptor, *given),
-            env={**environment, VARIABLE: str(descriptor)},
-        )
+    command = [sys.executable, *sys.orig_argv[1:]]
+    return start_program(command, (descriptor, *given), {**environment, VARIABLE: str(descriptor)})
 
 
 def _introduction(listeners: Listeners, links: Sequence[socket.socket]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worker processes: one for each slot, started, fed with configurations, replaced when they die, drained.
+"""The worker processes: one for each slot, started, replaced when they die, drained.
 
 A worker is a program of its own (`python -m fastproxy.worker`), not a fork: it has imported nothing that
 it does not need, and inherits the descriptors it is given and no others.
@@ -8,43 +8,37 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from .config import delta
 from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
+from .feed import Feed
+from .launch import ending_of, start_program
+from .lending import Lending
 from .observe.log import fields
 from .pipe import (
-    MOST_DESCRIPTORS,
     Abort,
     Applied,
     Asked,
     CannotBorrow,
-    Change,
     Closed,
     Drain,
     Drained,
-    Lend,
     Message,
     Pipe,
     Pong,
     Ready,
     Reopen,
     Setup,
-    State,
-    TakeBack,
     ToSupervisor,
-    frame,
 )
-from .reloads import Reloads
 from .shared import Shared
+from .slot import Slot
 from .sockets import Listeners
 from .usage import held_by
 
@@ -53,28 +47,11 @@ log = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-P", "-m", "fastproxy.worker")
 """How a worker is started; the number of its end of the pipe is added."""
 
-SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
-"""What the supervisor handles. A worker starts with them blocked, until it has said what they mean to it."""
-
 EXIT_SECONDS = 1.0
 """How long a process may live on after it has closed its pipe."""
 
-SLOW_SECONDS = 10.0
-"""After this the log says that a worker has not applied a configuration yet."""
-
 STEADY_SECONDS = 30.0
 """A worker that lived that long is replaced at once when it dies."""
-
-LEND_AGAIN_SECONDS = 0.5
-"""After this somebody else is asked to accept on sockets that could not be lent."""
 
 LONELY_SECONDS = 1.0
 """How long the start of a worker is put off at most while none accepts."""
@@ -103,77 +80,6 @@ class Delays:
         wait = self._next
         self._next = min(max(self.FIRST, wait * self.FACTOR), self.LONGEST)
         return wait
-
-
-class Slot:
-    """One place for a worker, and the process that has it at the moment."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.process: subprocess.Popen[bytes] | None = None
-        self.pipe: Pipe[ToSupervisor] | None = None
-        self.keeper: asyncio.Task[None] | None = None
-        self.deaths = 0
-        self.left = asyncio.Event()
-        """Set: nobody follows the worker that is here now."""
-
-        self.borrower: Slot | None = None
-        """Who accepts on the sockets of this slot while it has no worker that does."""
-
-        self.successor: Slot | None = None
-        """At whose coming the worker here goes."""
-
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the process that was there."""
-        self.base: Configuration | None = None
-        """What the worker has, or will have when it has applied what it was sent; None: nobody can say."""
-
-        self.sent = 0
-        self.applied = 0
-        self.is_ready = False
-        self.is_leaving = False
-        self.unanswered = 0
-        """How often it was looked whether the worker answers, since it did. See `pulse`."""
-
-        self.is_silent = False
-        """It has not answered for so long that others accept in its place."""
-
-        self.cannot_borrow = False
-        self.held_at_start = 0
-        """Memory of its own, in bytes, when it began to serve."""
-
-        self.ended = asyncio.Event()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the worker has applied what it was sent."""
-        return self.is_ready and self.sent == self.applied
-
-    @property
-    def accepts(self) -> bool:
-        """Whether the worker takes new connections."""
-        return self.is_ready and not self.is_leaving and not self.is_silent
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody is here and nobody is to come."""
-        return self.left.is_set() and (self.keeper is None or self.keeper.done())
-
-    @property
-    def place(self) -> str:
-        """How the log calls the slot, whoever is in it: `worker 2`. People count from 1."""
-        return f"worker {self.number + 1}"
-
-    @property
-    def name(self) -> str:
-        """How the log calls the worker that is in the slot: `worker 2 (pid 4711)`."""
-        return f"{self.place} (pid {self.process.pid if self.process else '-'})"
-
-    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        if self.pipe is not None:
-            self.pipe.send(message, descriptors)
 
 
 class Workers:
@@ -208,9 +114,8 @@ class Workers:
         self._started: asyncio.Future[None] | None = None
         self._stopping = asyncio.Event()
         self._last_word: Message = Drain()
-        self._newest: tuple[int, Configuration] = (0, Configuration())
-        self._frames: dict[int, bytes] = {}
-        self._reloads = Reloads()
+        self._lending = Lending(self._slots, listeners)
+        self._feed = Feed(self._slots)
         self.counters: tuple[str, ...] = ()
         """Names of the words that each worker counts in the shared memory."""
         self.may_grow = True
@@ -226,8 +131,7 @@ class Workers:
 
     async def start(self, configuration: Configuration) -> None:
         """Start every worker and wait until all are ready. StartError if one ends before; none is left."""
-        self._newest = (1, configuration)
-        self._reloads.begin(1)
+        self._feed.begin(configuration)
         self._started = asyncio.get_running_loop().create_future()
         for slot in self._slots:
             if not slot.left.is_set():
@@ -239,7 +143,8 @@ class Workers:
             raise
         finally:
             self._close_links()
-        self._lend()
+        self._lending.is_on = not self._stopping.is_set()
+        self._lending.lend()
 
     def _close_links(self) -> None:
         while self._links:
@@ -247,14 +152,7 @@ class Workers:
 
     def apply(self, configuration: Configuration) -> None:
         """Send a configuration to every worker. A busy one gets the newest when it is done."""
-        generation = self._newest[0] + 1
-        self._newest = (generation, configuration)
-        self._frames.clear()
-        self._reloads.begin(generation)
-        for slot in self._slots:
-            if slot.is_idle:
-                self._send_newest(slot)
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._tell_slow, generation)
+        self._feed.apply(configuration)
 
     def reopen_logs(self) -> None:
         """Let every worker open its log again."""
@@ -281,6 +179,7 @@ class Workers:
     async def _stop(self, message: Message, seconds: float) -> None:
         self._last_word = message
         self._stopping.set()
+        self._lending.is_on = False
         for slot in self._slots:
             slot.left.set()
             slot.send(message)
@@ -336,7 +235,7 @@ class Workers:
         slot.clear()
         slot.deaths = 0
         slot.keeper = asyncio.create_task(self._keep(slot))
-        self._lend()
+        self._lending.lend()
         return slot
 
     def _new_slot(self) -> Slot:
@@ -377,7 +276,7 @@ class Workers:
     def _let_go(self, slot: Slot) -> None:
         """Let a worker finish what it does, while others accept in its place."""
         slot.is_leaving = True
-        self._lend()
+        self._lending.lend()
         slot.send(Drain(tuple(self._listeners)))
 
     async def _see_off(self, slot: Slot) -> None:
@@ -388,7 +287,7 @@ class Workers:
     def note_silence(self, slot: Slot) -> None:
         """Let others accept in the place of a worker that does not answer."""
         slot.is_silent = True
-        self._lend()
+        self._lending.lend()
 
     def _on_pong(self, slot: Slot) -> None:
         slot.unanswered = 0
@@ -396,42 +295,8 @@ class Workers:
             slot.is_silent = False
             log.warning("%s answers again", slot.name)
             if slot.accepts:
-                self._take_back(slot)
-            self._lend()
-
-    def _lend(self) -> None:
-        """See to it that somebody accepts on the sockets of every slot."""
-        able = self.serving
-        able = [slot for slot in able if not slot.cannot_borrow] or able
-        if not self._has_started or self._stopping.is_set() or not able:
-            return
-        for slot in self._slots:
-            if slot.accepts or slot.borrower in able:
-                continue
-            load = Counter(each.borrower for each in self._slots)
-            slot.borrower = min(able, key=load.__getitem__)
-            own = {
-                name: bound.of(slot.number)
-                for name, bound in self._listeners.items()
-                if not bound.is_for_all
-            }
-            lent = {name: each.fileno() for name, each in own.items() if each is not None}
-            names, sockets = tuple(lent), list(lent.values())
-            for at in range(0, len(names), MOST_DESCRIPTORS):
-                part = slice(at, at + MOST_DESCRIPTORS)
-                slot.borrower.send(Lend(slot.number, names[part]), sockets[part])
-
-    def _on_cannot_borrow(self, slot: Slot, of: int) -> None:
-        """Let somebody else accept on sockets that a worker could not take, or it a little later."""
-        if self._slots[of].borrower is slot:
-            self._slots[of].borrower = None
-            slot.cannot_borrow = True
-            asyncio.get_running_loop().call_later(LEND_AGAIN_SECONDS, self._lend)
-
-    def _take_back(self, slot: Slot) -> None:
-        borrower, slot.borrower = slot.borrower, None
-        if borrower is not None:
-            borrower.send(TakeBack(slot.number))
+                self._lending.take_back(slot)
+            self._lending.lend()
 
     # -- the life of one -------------------------------------------------------------------------------------
 
@@ -472,10 +337,12 @@ class Workers:
         link_number = link.fileno() if link is not None else -1
         try:
             with theirs, link or contextlib.nullcontext():
-                given = [theirs.fileno(), self._shared.descriptor, *listeners.values()]
+                end = theirs.fileno()
+                given = [end, self._shared.descriptor, *listeners.values()]
                 if link is not None:
                     given.append(link_number)
-                slot.process = _process(self._command, tuple(given))
+                command = (*self._command, str(end))
+                slot.process = start_program(command, given, _environment(), subprocess.DEVNULL)
         except OSError:
             ours.close()
             raise
@@ -483,7 +350,7 @@ class Workers:
         slot.pipe.start(ours)
         shared = self._shared.descriptor
         slot.send(Setup(slot.number, self._static, listeners, shared, self._secret, link_number))
-        self._send_newest(slot)
+        self._feed.send(slot)
         if self._stopping.is_set():
             slot.send(self._last_word)
         elif slot.left.is_set():
@@ -493,17 +360,14 @@ class Workers:
         """Wait for the process whose pipe has ended; returns how it ended."""
         process, slot.pipe, slot.is_ready = slot.process, None, False
         assert process is not None
-        for each in self._slots:
-            if each.borrower is slot:
-                each.borrower = None
-        self._lend()
+        self._lending.on_gone(slot)
         try:
             await asyncio.to_thread(process.wait, EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
         self._shared.forget(slot.number)
-        self._tell_reloads()
+        self._feed.tell()
         return ending_of(process.returncode)
 
     def _gave_up(self, slot: Slot, ending: str) -> bool:
@@ -531,18 +395,12 @@ class Workers:
             case Pong():
                 self._on_pong(slot)
             case CannotBorrow():
-                self._on_cannot_borrow(slot, message.slot)
+                self._lending.on_cannot_borrow(slot, message.slot)
 
     def _on_applied(self, slot: Slot, message: Applied) -> None:
-        slot.applied = message.generation
-        if slot.is_ready or not self._has_started:  # a successor reports everything as added: no reload
-            self._reloads.report(message)
-        if message.error:
-            slot.base = None
-        elif slot.base is not None:
+        if slot.base is not None and not message.error:
             self.on_applied(slot.base, message)
-        self._tell_reloads()
-        self._feed(slot)
+        self._feed.on_applied(slot, message, is_reload=slot.is_ready or not self._has_started)
 
     def _on_ready(self, slot: Slot, message: Ready) -> None:
         slot.is_ready = True
@@ -555,9 +413,9 @@ class Workers:
             told = fields(generation=slot.applied)
             instead = " in place of the one that died" if slot.deaths else ""
             log.info("%s serves%s", slot.name, instead, extra=told)
-        self._take_back(slot)
-        self._lend()
-        self._feed(slot)
+        self._lending.take_back(slot)
+        self._lending.lend()
+        self._feed.go_on(slot)
         for each in self._slots:
             if each.successor is slot:
                 each.successor = None
@@ -583,81 +441,14 @@ class Workers:
                 if each is slot or each.borrower is slot:
                     self._listeners[message.entry_point].refuse(each.number)
 
-    # -- configurations --------------------------------------------------------------------------------------
-
-    def _feed(self, slot: Slot) -> None:
-        """Send the newest configuration to a worker that has done with another."""
-        if slot.is_idle and slot.applied != self._newest[0]:
-            self._send_newest(slot)
-        elif all(each.is_idle for each in self._slots if each.pipe is not None):
-            self._frames.clear()  # a large configuration is not kept twice; a successor's is made anew
-
-    def _send_newest(self, slot: Slot) -> None:
-        """Send the newest configuration: whole to a new worker, else what differs from what it has."""
-        assert slot.pipe is not None
-        known = slot.sent if slot.base is not None else 0
-        if known not in self._frames:
-            self._frames[known] = self._frame_from(slot.base)
-        slot.sent, slot.base = self._newest
-        slot.pipe.send_frame(self._frames[known])
-
-    def _frame_from(self, base: Configuration | None) -> bytes:
-        generation, configuration = self._newest
-        if base is None:
-            return frame(State(generation, configuration))
-        return frame(Change(generation, delta.difference(base, configuration)))
-
-    def _tell_reloads(self) -> None:
-        """Log every reload that all workers which live have come to."""
-        applied = [slot.applied for slot in self._slots if slot.pipe is not None]
-        if applied:
-            self._reloads.tell(min(applied), len(applied))
-
-    def _tell_slow(self, generation: int) -> None:
-        for slot in self._slots:
-            if slot.is_ready and slot.applied < generation <= self._newest[0]:
-                told = fields(generation=generation)
-                log.warning("%s has not applied the configuration yet", slot.name, extra=told)
-
 
 def _nobody(configuration: Configuration, message: Applied) -> None:
     """Nobody has to be told."""
 
 
-def _process(command: Sequence[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """Start a worker that inherits these descriptors; the first is its end of the pipe."""
-    with blocked_signals():
-        return subprocess.Popen(
-            (*command, str(descriptors[0])),
-            stdin=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            env=_environment(),
-        )
-
-
-@contextlib.contextmanager
-def blocked_signals() -> Iterator[None]:
-    """Let what is started meanwhile have our signals blocked, until it has said what they mean to it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _environment() -> dict[str, str]:
     """Return our own environment; what we can import, plugins above all, a worker can import too."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-
-
-def ending_of(status: int) -> str:
-    """Say how a process ended."""
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"
 
 
 def _tell_death(slot: Slot, reason: str, wait: float) -> None:
