@@ -11,7 +11,7 @@ import uvloop
 
 from fastproxy._core.watch import Watch
 
-READABLE, WRITABLE = 1, 2
+READABLE, WRITABLE = 1, 4
 SECONDS = 5.0
 
 
@@ -171,14 +171,114 @@ def test_an_error_is_told_as_what_was_wanted_and_watching_goes_on():
     run(main())
 
 
-def test_a_descriptor_that_is_none_is_refused():
+def test_a_descriptor_that_is_none_cannot_be_watched():
     async def main():
         one, two = os.pipe()
         os.close(one)
         os.close(two)
-        with pytest.raises(OSError, match=f"descriptor {one} cannot be watched"):
-            Watch.open_for(asyncio.get_running_loop(), one, print)
+        watch = Watch.open_for(asyncio.get_running_loop(), one, print)
+        assert not watch.want(READABLE)
+        assert watch.wanted == 0
+        watch.close()
     run(main())
+
+
+def test_a_copy_of_a_descriptor_that_is_left_open_is_not_watched_on(pair):
+    """The kernel watches what a descriptor stands for, as long as any of its copies is open."""
+    async def main():
+        told = Told(asyncio.get_running_loop())
+        watch = Watch.open_for(asyncio.get_running_loop(), pair[0].fileno(), told)
+        watch.want(READABLE)
+        with pair[0].dup():
+            watch.close()
+            pair[0].close()
+            del watch
+            pair[1].send(b"x")
+            await turns()
+        assert told.events == []
+    run(main())
+
+
+@pytest.mark.parametrize("act", [
+    lambda watch: watch.close(),
+    lambda watch: watch.want(0),
+    lambda watch: watch.want(WRITABLE) and watch.want(0),
+])
+def test_what_the_first_to_be_told_forbids_is_not_told_to_the_next(act):
+    """Both are ready at once; whoever is told first ends the other."""
+    async def main():
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(2)]
+        told = []
+        watches = {}
+        for number, (one, two) in enumerate(pairs):
+            def tell(fd, events, number=number):
+                told.append(number)
+                act(watches.pop(1 - number))
+                pairs[number][0].recv(1)
+            watches[number] = Watch.open_for(loop, one.fileno(), tell)
+            watches[number].want(READABLE)
+            two.send(b"x")
+        await turns()
+        assert len(told) == 1
+        watches.popitem()[1].close()
+        for sockets in pairs:
+            for each in sockets:
+                each.close()
+    run(main())
+
+
+def test_more_than_are_told_in_one_turn_are_all_told():
+    async def main():
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(300)]
+        told = []
+        watches = []
+        for one, two in pairs:
+            def tell(fd, events, one=one):
+                told.append(fd)
+                one.recv(1)
+            watches.append(Watch.open_for(loop, one.fileno(), tell))
+            watches[-1].want(READABLE)
+            two.send(b"x")
+        await turns(6)
+        assert sorted(told) == sorted(one.fileno() for one, _ in pairs)
+        for watch, sockets in zip(watches, pairs, strict=True):
+            watch.close()
+            for each in sockets:
+                each.close()
+    run(main())
+
+
+def test_a_failure_of_whoever_is_told_goes_to_the_loop(pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        heard = loop.create_future()
+        loop.set_exception_handler(lambda loop, about: heard.set_result(about["exception"]))
+
+        def fail():
+            watch.close()
+            raise LookupError("gone")
+        watch = Watch.open_for(loop, pair[0].fileno(), Told(loop, fail))
+        watch.want(READABLE)
+        pair[1].send(b"x")
+        assert isinstance(await asyncio.wait_for(heard, SECONDS), LookupError)
+    run(main())
+
+
+def test_an_open_watch_in_a_cycle_goes_with_it(pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        told = Told(loop)
+        told.watch = Watch.open_for(loop, pair[0].fileno(), told.__call__)
+        told.watch.want(READABLE)
+        events = told.events
+        del told
+        gc.collect()
+        pair[1].send(b"x")
+        await turns()
+        return events
+    assert run(main()) == []
 
 
 def test_a_loop_of_asyncio_is_refused(pair):
