@@ -374,6 +374,8 @@ cdef class Downstream(Guest):
         cdef double time
         if self.is_closing:
             self.abort()
+        elif self.tunnel is not None:
+            self.close()           # whatever it is still saying: it was told that the other side has ended
         elif what == T_EXCHANGE and self.exchange is not None:
             time = now()
             if self.write_due <= time:

@@ -1,9 +1,12 @@
 """A connection that a TCP router takes: what passes, who ends it, and which server it is given."""
 
 import asyncio
+import contextlib
 import os
+import socket
 import ssl
 import subprocess
+import time
 from collections import Counter
 
 import pytest
@@ -141,6 +144,37 @@ async def test_after_one_side_ended_the_other_has_the_termination_delay(proxy, c
     endless.close()
 
 
+async def test_a_client_that_never_stops_speaking_has_no_more_time_than_others(proxy):
+    """There is always something of it that has not been read yet."""
+    listening, (always, said) = socket.create_server(("127.0.0.1", 0)), socket.socketpair()
+
+    def serve():
+        peer, _ = listening.accept()
+        with peer, contextlib.suppress(ConnectionError):
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(1 << 20):
+                pass
+
+    def speak(address):
+        begun = time.monotonic()
+        with socket.create_connection(address) as client, contextlib.suppress(ConnectionError):
+            while time.monotonic() - begun < PATIENCE:
+                client.sendall(bytes(1 << 20))
+        return time.monotonic() - begun
+
+    made = await proxy({"tcp": with_transport(address_of(listening), {"terminationDelay": "200ms"})})
+    said.send(b"x")
+    asyncio.get_running_loop().add_reader(always, time.sleep, 0.01)  # so that it is ahead of us
+    serving = asyncio.create_task(asyncio.to_thread(serve))
+    try:
+        assert await asyncio.to_thread(speak, made.address("db")) < PATIENCE / 2
+        await serving
+    finally:
+        asyncio.get_running_loop().remove_reader(always)
+        for each in (listening, always, said):
+            each.close()
+
+
 async def test_a_delay_of_nothing_cuts_at_once(proxy, connect):
     seen = []
     endless = await never_ending(seen)
@@ -231,7 +265,6 @@ async def test_a_server_that_cannot_be_reached_is_not_replaced(proxy, server, co
 
 async def test_a_server_that_does_not_answer_is_given_up_in_time(proxy, connect, caplog):
     # An address of TEST-NET-1 would leave the machine; a full backlog does not answer either.
-    import socket
 
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
