@@ -87,7 +87,7 @@ cdef class Relay(Splice):
             client.pause()
             server.put(SSL_REQUEST, SSL_REQUEST_SIZE)
             server.flush()
-            server.arm(target.pool.dial_timeout, T_TERMINATION)
+            server.arm(target.pool.dial_timeout or client.engine.patience, T_TERMINATION)
         else:
             self.go_on()
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -85,6 +86,19 @@ async def test_a_server_that_does_not_agree(proxy, authority, answer, caplog):
         await asked(house, authority)
     assert "does not speak TLS for PostgreSQL" in caplog.text
     real.close()
+
+
+async def test_a_server_that_does_not_answer_is_given_up(proxy, authority):
+    """Also where a server may take as long as it likes to accept a connection."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    made = routed(authority, address_of(silent), through=True)
+    made["tcp"]["services"]["db"]["loadBalancer"]["serversTransport"] = "patient"
+    made["tcp"]["serversTransports"] = {"patient": {"dialTimeout": 0}}
+    house = await proxy(made)
+    house._listeners["db"].entry.engine.patience = 0.1
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        await asked(house, authority)
+    silent.close()
 
 
 async def test_only_tcp_routers_are_asked(proxy, server, authority):
