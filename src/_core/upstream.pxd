@@ -10,6 +10,7 @@ from .port cimport Connection, Engine, Receiver
 cdef enum UpstreamState:
     U_FRESH = 0            # not connected, or nothing asked yet
     U_DIALLED              # told to its receiver when it is connected, or not
+    U_MADE                 # connected for a task, which has yet to tell the receiver
     U_IDLE                 # lies in its pool
     U_ASKED                # a request was begun; its answer has not
     U_BODY                 # the answer's body is coming
@@ -23,7 +24,7 @@ cdef class Upstream(Connection):
     cdef Response response             # where the answer's head is read into
     cdef Framing asked                 # how the request's body is framed
     cdef Framing body                  # how the answer's is
-    cdef bytes partial                 # the part of an answer's head that has come; None: nothing
+    cdef bytes partial                 # the part of an answer's head that has come, in U_MADE all; None: nothing
     cdef Py_ssize_t tried              # bytes of `partial` when it was last parsed
     cdef bint has_spoken               # something came since the request was begun
     cdef bytes trailer                 # likewise of its trailer section
@@ -48,6 +49,7 @@ cdef class Upstream(Connection):
     cdef bint frame_answer(self, Head head) noexcept
     cdef void drop_out(self) noexcept
     cdef void tell_shaken(self, object error) noexcept
+    cdef void catch_up(self) noexcept
 
 
 cdef void put_chunk(Connection to, const char* at, Py_ssize_t size) noexcept

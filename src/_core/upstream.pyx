@@ -185,7 +185,9 @@ cdef class Upstream(Connection):
 
     cdef void on_made(self) noexcept:
         cdef Receiver receiver = self.receiver
-        self.tell_shaken(None)
+        if self.shaken is not None:
+            self.state = U_MADE
+            self.tell_shaken(None)
         if self.state == U_DIALLED and receiver is not None:
             self.receiver = None
             self.state = U_FRESH
@@ -213,7 +215,27 @@ cdef class Upstream(Connection):
         if future is not None and not future.done():
             future.set_result(error)
 
+    cdef void catch_up(self) noexcept:
+        """The receiver has been told: let who took us over have what the server has said meanwhile."""
+        cdef bytes early = self.partial
+        if self.tunnel is None or early is None:
+            return
+        self.partial = None
+        self.resume()
+        self.hand_on(early, len(early))
+        if self.got_eof and not self.is_closing:
+            self.tunnel.on_eof(self)
+
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
+        if self.state == U_MADE and self.home.scheme == "tls":
+            # Where the server may speak first: one read of it, for whoever takes the connection over.
+            try:
+                self.partial = PyBytes_FromStringAndSize(at, size)
+            except MemoryError:
+                self.drop_out()
+                return
+            self.pause()
+            return
         if self.receiver is None:
             # An answer to nothing: whatever it is, it must not be taken for the next one.
             self.drop_out()
@@ -351,6 +373,8 @@ cdef class Upstream(Connection):
         receiver.on_answer_end(trailer)
 
     cdef void on_eof(self) noexcept:
+        if self.state == U_MADE and self.partial is not None:
+            return
         if self.state == U_BODY and self.body.kind == UNTIL_CLOSE and self.receiver is not None:
             self.keeps = False
             self.over(True)
@@ -481,7 +505,9 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
         # The server closed it before we could ask: nobody would be told any more.
         receiver.on_dial_failed(ConnectionResetError("closed at once"))
         return
+    upstream.state = U_FRESH
     receiver.on_connected(upstream)
+    upstream.catch_up()
 
 
 async def establish(Engine engine, Pool pool, Upstream upstream):

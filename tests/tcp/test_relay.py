@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from tests.tcp.peers import PATIENCE, STATIC, address_of, document, free_port, servers
-from tests.tls.byhand import serving
+from tests.tls.byhand import ByHand, serving
 
 
 async def open_connections(proxy, count):
@@ -344,6 +344,35 @@ async def test_verification_that_is_switched_off(proxy, server, connect, authori
     made = await server("tls", **tls_options(authority))
     client = await connect(await proxy(with_tls(made.address, {"insecureSkipVerify": True})))
     assert await client.line() == b"tls\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_tls_server_may_speak_with_its_last_words_of_the_handshake(
+    proxy, connect, authority, host, version, ends
+):
+    """Also where a task has dialled, as for a name, and has not been told yet that hands are shaken."""
+    context = tls_options(authority)["ssl"]
+    context.maximum_version = version
+
+    async def serve(reader, writer):
+        peer = ByHand(reader, writer, context, server_side=True)
+        last = await peer.shake(last=False)
+        peer.send(last + peer.seal(b"hello\n") + (peer.farewell() if ends else b""))
+        if not ends:
+            peer.send(peer.seal((await peer.until(b"\n")).upper()) + peer.farewell())
+        await peer.closed()
+        peer.close()
+
+    greeting = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = address_of(greeting).replace("127.0.0.1", host)
+    client = await connect(await proxy(with_tls(address, {"insecureSkipVerify": True})))
+    assert await client.line() == b"hello\n"
+    if not ends:
+        client.send(b"abc\n")
+    assert await client.rest() == (b"" if ends else b"ABC\n")
+    greeting.close()
 
 
 async def test_a_tls_server_may_finish_after_the_client_ended(proxy, connect, authority):
