@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from fastproxy.config.blocks import NotInBlocks, cut
 from fastproxy.config.document import Document, read_whole
 
-SECTIONS = ("routers", "services", "middlewares", "serversTransports")
+SECTIONS = {
+    "http": ("routers", "services", "middlewares", "serversTransports"),
+    "tcp": ("routers", "services", "middlewares", "serversTransports"),
+    "tls": ("options", "certificates"),
+}
 
 
 def routers(count, changed=-1):
@@ -42,6 +46,31 @@ def test_the_objects_stay_the_same_through_a_document_of_another_shape(other):
     assert document.read(routers(3)).configuration.http.routers["r1"] is before.routers["r1"]
 
 
+@pytest.mark.parametrize("other", ["tcp:\n  routers:\n    r0: {}\n", "tls:\n  options:\n    o: {}\n"])
+def test_a_document_with_several_roots_is_in_blocks(other):
+    document = Document("d.yml")
+    before = document.read(other + routers(3)).configuration.http
+    after = document.read(other + routers(3, changed=1)).configuration.http
+    assert [name for name in before.routers if before.routers[name] is not after.routers[name]] == ["r1"]
+
+
+def test_a_certificate_stays_the_same_object_when_others_come_before_it():
+    document = Document("d.yml")
+    item = "    - certFile: {0}.pem\n      keyFile: {0}.key\n".format
+    before = document.read("tls:\n  certificates:\n" + item("a") + item("b")).configuration.tls
+    after = document.read("tls:\n  certificates:\n" + item("c") + item("b")).configuration.tls
+    assert list(after.certificates) == ["c.pem", "b.pem"]
+    assert after.certificates["b.pem"] is before.certificates["b.pem"]
+
+
+def test_one_text_at_another_depth_is_read_again():
+    document = Document("d.yml")
+    text = "http:\n  routers:\n    a:\n      rule: R\n      service: s\n"
+    deeper = "http:\n  routers:\n        a:\n      rule: R\n      service: s\n"
+    assert document.read(text).problems == []
+    assert document.read(deeper) == read_whole(deeper, "d.yml")
+
+
 def test_toml_keeps_the_objects_too():
     document = Document("d.toml")
     text = '[http.routers]\na = {rule = "R", service = "s"}\nb = {rule = "R", service = "s"}\n'
@@ -70,10 +99,29 @@ def test_cut():
         "# a\n---\n# b\nhttp: # c\n\n  services:\n     # d\n     a:\n       x: 1\n\n     b: {}\n"
         "  routers: #e\n   c: 1"
     )
-    sections = cut(text, SECTIONS)
-    assert [(each.section, each.texts, each.depth, list(each.lines())) for each in sections] == [
-        ("services", ["a:\n       x: 1\n", "b: {}"], 5, [8, 11]),
-        ("routers", ["c: 1"], 3, [13]),
+    assert parts_of(text) == [
+        ("http", "services", ["a:\n       x: 1\n", "b: {}"], 5, [8, 11]),
+        ("http", "routers", ["c: 1"], 3, [13]),
+    ]
+
+
+def test_cut_with_several_roots():
+    text = (
+        "tcp: # a\n routers:\n   a: 1\n# b\n\nhttp:\n  # c\n  routers:\n    b: 2\ntls:\n  certificates:\n"
+        "  # d\n  - certFile: c\n    keyFile:\n  - {}\n  options:\n    d: {}\n"
+    )
+    assert parts_of(text) == [
+        ("tcp", "routers", ["a: 1\n# b\n"], 3, [3]),
+        ("http", "routers", ["b: 2"], 4, [9]),
+        ("tls", "certificates", ["- certFile: c\n    keyFile:", "- {}"], 2, [13, 15]),
+        ("tls", "options", ["d: {}"], 4, [17]),
+    ]
+
+
+def parts_of(text):
+    return [
+        (each.root, each.section, each.texts, each.depth, list(each.lines()))
+        for each in cut(text, SECTIONS)
     ]
 
 
@@ -85,7 +133,15 @@ def test_cut():
         "http:\n",
         "http: {}\n",
         "HTTP:\n  routers:\n    a: 1\n",
-        "tcp:\n  routers:\n    a: 1\n",
+        "udp:\n  routers:\n    a: 1\n",
+        "http:\n  routers:\n    a: 1\nhttp:\n  routers:\n    b: 1\n",
+        "http:\n  routers:\n    a: 1\ntcp:\n",
+        "http:\n  routers:\n    a: 1\ntcp: {}\n",
+        "http:\n  routers:\n    a: 1\n\ttcp:\n",
+        "http:\n  routers:\n  a: 1\n",
+        "tls:\n  certificates:\n    a: 1\n",
+        "tls:\n  certificates:\n -  a: 1\n",
+        "tls:\n  certificates:\n  -\n    a: 1\n",
         "http:\n  Routers:\n    a: 1\n",
         "http:\n  routers: {a: 1}\n",
         "http:\n  routers:\n  services:\n",
@@ -149,6 +205,18 @@ PIECES = [
     "http:\n",
     "http: {}\n",
     "tcp: {}\n",
+    "tcp:\n",
+    "tcp:\n  routers:\n",
+    "tls:\n  certificates:\n",
+    "  certificates:\n",
+    "  - {certFile: a, keyFile: b}\n",
+    "    - certFile: a\n      keyFile: b\n",
+    "    - certFile: b\n      # c\n\n      keyFile: 'b\n\n        b'\n",
+    "    - {certFile: a, keyFile: b, stores: [default]}\n",
+    "    - {certFile: a}\n",
+    "    -\n      certFile: a\n",
+    "    - - certFile: a\n",
+    "    -  {certFile: c, keyFile: d}\n",
     "x-own: {a: b}\n",
     "---\n",
     "...\n",
@@ -166,7 +234,17 @@ PIECES = [
     "      rule: R\n",
 ]
 HEADS = st.sampled_from(
-    ["http:\n", "---\nhttp:\n", "# c\n\nhttp: # c\n", "http:\n  routers:\n", "http:\n  services:\n"]
+    [
+        "http:\n",
+        "---\nhttp:\n",
+        "# c\n\nhttp: # c\n",
+        "http:\n  routers:\n",
+        "http:\n  services:\n",
+        "tcp:\n  routers:\n",
+        "tls:\n  certificates:\n",
+        "tls:\n  options:\n    o: {sniStrict: true}\n  certificates:\n",
+        "udp:\n  services:\n    a: {loadBalancer: {servers: [{address: 'a:1'}]}}\n",
+    ]
 )
 DOCUMENTS = st.builds(
     lambda head, pieces, end: head + "".join(pieces) + end,
@@ -175,10 +253,31 @@ DOCUMENTS = st.builds(
     st.sampled_from(["", "", "    end: {rule: R, service: s}", "    end: |+\n      a\n\n\n", "#"]),
 )
 SHARED = st.sampled_from(PIECES[:14])
+ITEMS = st.sampled_from([each for each in PIECES if each.startswith("    - ")])
+
+
+def section(head, entries):
+    return st.builds(
+        lambda made: head + "".join(made) if made else "", st.lists(entries, max_size=6, unique=True)
+    )
+
+
 TIDY = st.builds(
-    lambda routers, services: "http:\n  routers:\n" + "".join(routers) + "  services:\n" + "".join(services),
-    st.lists(SHARED, min_size=1, max_size=6, unique=True),
-    st.lists(SHARED, min_size=1, max_size=6, unique=True),
+    lambda parts: "".join(parts),
+    st.permutations(
+        [
+            ("http:\n", ("  routers:\n", SHARED), ("  services:\n", SHARED)),
+            ("tcp:\n", ("  routers:\n", SHARED), ("  middlewares:\n", SHARED)),
+            ("tls:\n", ("  certificates:\n", ITEMS), ("  options:\n", SHARED)),
+        ]
+    ).flatmap(
+        lambda roots: st.tuples(
+            *(
+                st.builds(lambda *parts: "".join(parts), st.just(root), *(section(*each) for each in rest))
+                for root, *rest in roots
+            )
+        )
+    ),
 )
 
 

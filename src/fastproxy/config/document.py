@@ -113,8 +113,7 @@ def _kinds(section: str) -> dict[str, Kind]:
 
 
 _KINDS = {section: _kinds(section) for section in SECTIONS}
-_HTTP = _KINDS["http"]
-_HTTP_NAMES = tuple(kind.name for kind in _HTTP.values())
+_SECTIONS = {root: tuple(kind.name for kind in kinds.values()) for root, kinds in _KINDS.items()}
 
 
 def decode(raw: Mapping[str, Any], findings: Findings) -> Configuration | None:
@@ -239,7 +238,7 @@ class Document:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._blocks = Blocks(_HTTP_NAMES, _read_entry)
+        self._blocks = Blocks(_SECTIONS, _read_entry)
         self._last: Configuration | None = None
 
     def read(self, text: str) -> Reading:
@@ -251,31 +250,38 @@ class Document:
         return reading
 
     def _read(self, text: str) -> Reading:
+        reading = self._read_new(text)
+        if reading.configuration is None or self._last is None:
+            return reading
+        return reading._replace(configuration=with_same_objects(self._last, reading.configuration))
+
+    def _read_new(self, text: str) -> Reading:
         if Format.of(self.source) is not Format.TOML and TEMPLATE not in text:
             try:
                 return self._read_in_blocks(text)
             except NotInBlocks:
                 pass
-        reading = read_whole(text, self.source)
-        if reading.configuration is None or self._last is None:
-            return reading
-        return reading._replace(configuration=with_same_objects(self._last, reading.configuration))
+        return read_whole(text, self.source)
 
     def _read_in_blocks(self, text: str) -> Reading:
         collector, problems = _Collector(), list[Problem]()
         for cut, blocks in self._blocks.read(text, self.source):
             if len({block.name for block in blocks}) != len(blocks):
                 raise NotInBlocks  # a name stands twice: the whole reading tells where
-            collector.add(f"http.{cut.section}", [block.made for block in blocks])
+            collector.add(f"{cut.root}.{cut.section}", [block.made for block in blocks])
             if any(block.problems for block in blocks):
                 problems += _shifted(cut, blocks)
         return Reading(collector.configuration(), sorted(problems))
 
 
-def _read_entry(section: str, name: str, value: Any, findings: Findings) -> Named:
-    return read_named(
-        _HTTP[section.lower()].read, name, value, ((None, "http", "http"), section, section), findings
-    )
+def _read_entry(root: str, section: str, name: str, value: Any, findings: Findings) -> tuple[str, Named]:
+    """Read one entry by itself; a certificate is given its name."""
+    kind, where = _KINDS[root][section.lower()], ((None, root, root), section, section)
+    if kind.path != CERTIFICATES:
+        return name, read_named(kind.read, name, value, where, findings)
+    certificate = kind.read(value, (where, 0, ""), findings)
+    name = "" if findings.errors else name_of(certificate.cert_file)
+    return name, Named(name, certificate, "")
 
 
 def _shifted(cut: Cut, blocks: list[Block]) -> Iterator[Problem]:
@@ -287,10 +293,11 @@ def _shifted(cut: Cut, blocks: list[Block]) -> Iterator[Problem]:
 
 def with_same_objects(old: Configuration, new: Configuration) -> Configuration:
     """Return `new` with the objects of `old` in place of equal ones."""
-    return Configuration.of({kind: _same(old.table(kind), new.table(kind)) for kind in KINDS}, new.broken)
+    return Configuration.of({kind: same(old.table(kind), new.table(kind)) for kind in KINDS}, new.broken)
 
 
-def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def same(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of `new`, with those of `old` in place of equal ones."""
     return {name: known if (known := old.get(name)) == each else each for name, each in new.items()}
 
 
