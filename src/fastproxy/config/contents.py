@@ -5,18 +5,24 @@ renewed is a change like any other.
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from .http import ServersTransport
 from .tcp import TcpServersTLS, TcpServersTransport
 from .tls import Certificate, CertificatePair, Options, Store
+from .values import SECOND
 
 Mark = tuple[int, int, int, int]
 """What tells a file from its successor: device, inode, time of change in nanoseconds, size."""
+
+REST = 2 * SECOND
+"""Nanoseconds for which a file has to have been left alone before it was read. One that changes twice within
+one tick of its file system's clock, 2 s on the coarsest, may keep its mark."""
 
 
 def mark_of(path: str) -> Mark | None:
@@ -25,15 +31,32 @@ def mark_of(path: str) -> Mark | None:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    # Not the time of modification, which whoever writes a file may set: a copy has that of its original.
+    return found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size
+
+
+class Content(NamedTuple):
+    """A file that was read."""
+
+    mark: Mark | None
+    text: str
+    is_settled: bool
+    """As long as it has this mark it has this text."""
 
 
 class Contents:
-    """Reads files for one reading of a document, and remembers which."""
+    """Reads files for one reading of a document, and remembers which; those that stay are not read again."""
 
-    def __init__(self) -> None:
-        self.files: dict[str, Mark | None] = {}
-        """By absolute path, each looked at before it was read."""
+    def __init__(self, before: "Contents | None" = None) -> None:
+        """before: that of the last reading."""
+        self._before = before._read if before is not None else {}
+        self._read: dict[str, Content] = {}
+        """By the text of the document."""
+
+    @property
+    def files(self) -> dict[str, Mark | None]:
+        """The marks of what was read, by absolute path, each taken before it was read."""
+        return {os.path.abspath(text): content.mark for text, content in self._read.items()}
 
     def of(self, text: str) -> str:
         """Return the content of a file if `text` is the path of one that can be read, else `text`.
@@ -42,11 +65,20 @@ class Contents:
         """
         if "\n" in text or not text:
             return text
-        self.files.setdefault(os.path.abspath(text), mark_of(text))
+        content = self._read.get(text)
+        if content is None:
+            content = self._read[text] = self._content(text)
+        return content.text
+
+    def _content(self, text: str) -> Content:
+        mark, known = mark_of(text), self._before.get(text)
+        if known is not None and known.is_settled and known.mark == mark:
+            return known
+        is_settled = mark is not None and mark[2] + REST < time.time_ns()
         try:
-            return Path(text).read_text()
+            return Content(mark, Path(text).read_text(), is_settled)
         except (OSError, ValueError):
-            return text
+            return Content(mark, text, is_settled=False)
 
 
 Authorities = TypeVar("Authorities", ServersTransport, TcpServersTLS)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from watchfiles import awatch
 
 from ..config.contents import FILLED, Contents, Mark, mark_of
-from ..config.document import Document, Reading, with_same_objects
+from ..config.document import Document, Reading, same
 from ..config.dynamic import KINDS, Configuration
 from ..config.findings import Findings, Place
 from ..config.merge import first_wins
@@ -64,9 +64,11 @@ class FileProvider(Provider):
         self._documents: dict[str, Document] = {}
         self._last: Configuration | None = None
         self._seen: Signature = {}
-        self._contents: dict[str, Mark | None] = {}
-        """Certificates, keys and authorities that the documents name by file, as they were when they were
-        read."""
+        self._contents = Contents()
+        """Certificates, keys and authorities that the documents name by file."""
+
+        self._marks: dict[str, Mark | None] = {}
+        """What they were when they were read."""
 
         self._told: set[Told] = set()
         self._wanted = asyncio.Event()
@@ -109,15 +111,13 @@ class FileProvider(Provider):
 
     def _with_contents(self, configuration: Configuration) -> Configuration:
         """Put the content of files in the place of their names; objects that stay equal stay the same."""
-        contents = Contents()
+        contents = Contents(self._contents)
         tables = {kind: configuration.table(kind) for kind in KINDS}
         for kind, fill in FILLED.items():
-            tables[kind] = {name: fill(each, contents) for name, each in tables[kind].items()}
-        self._contents = contents.files
-        if not contents.files:
-            return configuration
-        filled = Configuration.of(tables, configuration.broken)
-        return with_same_objects(self._last, filled) if self._last else filled
+            filled = {name: fill(each, contents) for name, each in tables[kind].items()}
+            tables[kind] = same(self._last.table(kind), filled) if self._last is not None else filled
+        self._contents, self._marks = contents, contents.files
+        return Configuration.of(tables, configuration.broken) if self._marks else configuration
 
     # --- providing ----------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class FileProvider(Provider):
         if (
             not self._seen.keys().isdisjoint(changed)
             or self._signature() != self._seen
-            or any(mark_of(path) != mark for path, mark in self._contents.items())
+            or any(mark_of(path) != mark for path, mark in self._marks.items())
         ):
             self._wanted.set()
 
