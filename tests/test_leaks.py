@@ -10,7 +10,8 @@ import pytest
 from fastproxy._core.awaited import Awaited
 from fastproxy._core.exchange import in_progress
 from tests.faults import Fault, Relay
-from tests.wire.rig import House, Wire, eventually
+from tests.waiting import eventually
+from tests.wire.rig import House, Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -22,6 +22,7 @@ from fastproxy.config.static import (
 from fastproxy.listeners import COUNTERS, COUNTERS_SIZE, listeners_of
 from fastproxy.sockets import bind_all, close_all
 from tests.reload.peers import Client
+from tests.waiting import eventually
 
 SECOND = 1_000_000_000
 
@@ -87,7 +88,7 @@ async def test_a_lack_of_descriptors_ends_nothing(house, caplog):
         for client in clients:
             client.setblocking(False)
             client.connect_ex(here.bound.getsockname())
-        await asyncio.sleep(0.05)
+        await eventually(lambda: "accepting begins again" in caplog.text)
     finally:
         for descriptor in taken:
             os.close(descriptor)
@@ -165,9 +166,7 @@ async def test_what_does_not_end_in_the_grace_time_is_cut(house):
     here = await house(static_of(transport=Transport(life_cycle=cycle)))
     slow = await here.connect()
     slow.writer.write(b"GET / HT")
-    while not here.count("accepted"):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
+    assert await here.get() == 404  # whoever came before has been read too
     assert await here.listener.drain(lambda name: None) == 1
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await slow.reader.readexactly(1)

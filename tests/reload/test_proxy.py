@@ -13,7 +13,8 @@ from fastproxy.config.http import HttpConfiguration, HttpRouter, HttpService, Lo
 from fastproxy.config.static import EntryPoint, StaticConfiguration
 from fastproxy.errors import ConfigError
 from fastproxy.sockets import BindError
-from tests.reload.peers import PATIENCE, STATIC, document
+from tests.reload.peers import STATIC, document
+from tests.waiting import becomes, eventually
 
 EVERYTHING = {"r": ("PathPrefix(`/`)", "s")}
 
@@ -44,7 +45,7 @@ async def test_structs(backend, connect):
         assert (await (await connect(proxy)).get())[0] == 404
 
 
-async def test_a_file_is_followed(backend, connect, tmp_path):
+async def test_a_file_is_followed(backend, connect, tmp_path, caplog):
     one, two = await backend("one"), await backend("two")
 
     def write(url):
@@ -66,11 +67,9 @@ async def test_a_file_is_followed(backend, connect, tmp_path):
         with pytest.raises(RuntimeError, match=r"follows .*dynamic\.yml"):
             await proxy.apply({})
         write(two.url)
-        async with asyncio.timeout(PATIENCE):
-            while (await client.get())[1] != "two /":
-                await asyncio.sleep(0.01)
+        await becomes((200, "two /"), client.get)
         (tmp_path / "dynamic.yml").write_text("http: [")
-        await asyncio.sleep(0.2)
+        await eventually(lambda: "refused for 1 error(s); the last good one stays" in caplog.text)
         assert await client.get() == (200, "two /")
 
 
@@ -131,7 +130,8 @@ async def test_stopping_lets_requests_end(backend, connect):
     client.send()
     await server.asked()
     stopping = asyncio.create_task(proxy.stop())
-    await asyncio.sleep(0.01)
+    entry = proxy._listeners["web"].entry
+    await eventually(lambda: entry.is_draining)
     with pytest.raises(OSError):
         await asyncio.open_connection(*address)
     assert not stopping.done()
@@ -139,9 +139,7 @@ async def test_stopping_lets_requests_end(backend, connect):
     assert await client.answer() == (200, "s /")
     assert await stopping == 0
     assert await client.reader.read() == b""
-    async with asyncio.timeout(PATIENCE):
-        while server.writers:  # connections to servers are closed too
-            await asyncio.sleep(0)
+    await eventually(lambda: not server.writers, "connections to servers to be closed too")
 
 
 async def test_an_error_inside_the_block_waits_for_nobody(backend, connect):

@@ -5,8 +5,7 @@ import contextlib
 import socket
 import struct
 
-PATIENCE = 10.0
-"""Seconds after which something that must happen has failed to."""
+from tests.waiting import PATIENCE, eventually
 
 STATIC = {"entryPoints": {"db": {"address": "127.0.0.1:0"}}}
 
@@ -87,6 +86,18 @@ def address_of(listening):
     bound = listening.sockets[0] if hasattr(listening, "sockets") else listening
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def there_are(proxy, count, name="db"):
+    """Wait until an entry point has so many connections."""
+    entry = proxy._listeners[name].entry
+    await eventually(lambda: entry.connections == count, f"{count} connections")
+
+
+async def drains(proxy, name="db"):
+    """Wait until an entry point of a proxy that is being stopped takes nobody more."""
+    entry = proxy._listeners[name].entry
+    await eventually(lambda: entry.is_draining, "draining to begin")
 
 
 def servers(*addresses, **options):

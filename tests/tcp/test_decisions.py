@@ -22,7 +22,6 @@ from tests.tcp.clients import REFUSED, SSL_REQUEST, WAYS, Python, Row
 from tests.tcp.peers import PATIENCE, address_of, servers
 from tests.tcp.test_tls_streams import pair, server_context, tcp
 
-READ_TIMEOUT = 0.5
 NOT_FOUND = "404 page not found"
 
 
@@ -210,8 +209,8 @@ async def world(authority, certificates):
         yield made
 
 
-def static() -> dict[str, Any]:
-    timeouts = {"respondingTimeouts": {"readTimeout": f"{READ_TIMEOUT}s"}}
+def static(read_timeout: str = "60s") -> dict[str, Any]:
+    timeouts = {"respondingTimeouts": {"readTimeout": read_timeout}}
     point = {"address": "127.0.0.1:0", "transport": timeouts}
     proxied = {**point, "proxyProtocol": {"trustedIPs": ["127.0.0.0/8"]}}
     return {"entryPoints": {"web": proxied, "mail": point, "smtp": point}}
@@ -272,7 +271,7 @@ async def test_who_takes_a_connection(world, files, row, way):
 )
 async def test_what_is_closed(world, said, ends, heard):
     """Within readTimeout, and without a word to any server."""
-    async with Proxy({**static(), **world.document(1)}) as house, asyncio.timeout(PATIENCE):
+    async with Proxy({**static("500ms"), **world.document(1)}) as house, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(*house.address("web"))
         writer.write(said)
         if ends:
@@ -293,10 +292,12 @@ PASSED_ON = [each for each in ROWS if each.number in ("7 plain TCP", "9b HostSNI
 @pytest.mark.parametrize("row", PASSED_ON, ids=lambda row: row.number)
 async def test_the_time_of_reading_is_that_of_the_decision(world, files, row):
     """Row 6: whoever is passed on may be silent for longer."""
-    async with Proxy({**static(), **world.document(1)}) as house, asyncio.timeout(PATIENCE):
+    async with Proxy({**static("500ms"), **world.document(1)}) as house, asyncio.timeout(PATIENCE):
         client = Python(row, house.address("web"), files)
         await client.begin()
         await world.servers[row.takes, 1].begun.wait()
-        await asyncio.sleep(1.5 * READ_TIMEOUT)
+        silent, writer = await asyncio.open_connection(*house.address("web"))
+        assert await silent.read() == b"", "who came later and is not passed on has had his time"
+        writer.close()
         assert await client.end() == f"{row.takes} 1"
         await client.close()

@@ -19,6 +19,7 @@ from fastproxy.config.tcp import TcpHealthCheck, TcpServer
 from fastproxy.config.values import SECOND
 from fastproxy.health import Health
 from tests.tcp.peers import PATIENCE, STATIC, address_of, document, free_port, servers
+from tests.waiting import eventually
 
 QUICK = {"interval": "20ms", "timeout": "2s"}
 SLOW = {"interval": "1h"}
@@ -29,13 +30,6 @@ def checked(*addresses, check=QUICK, **sections):
     made = document(*addresses, **sections)
     made["tcp"]["services"]["db"]["loadBalancer"]["healthCheck"] = check
     return made
-
-
-async def until(condition):
-    """Wait for what checks find out."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def down(proxy, service="db"):
@@ -72,7 +66,7 @@ class Scripted:
     async def times(self, count):
         """Wait until it was asked so often more."""
         last = self.asked + count
-        await until(lambda: self.asked >= last)
+        await eventually(lambda: self.asked >= last)
 
 
 @pytest.fixture
@@ -94,7 +88,7 @@ async def scripted():
 async def test_a_server_that_cannot_be_reached_is_down_and_the_other_gets_everything(proxy, server, connect):
     made, gone = await server("one"), f"127.0.0.1:{free_port()}"
     house = await proxy(checked(made.address, gone))
-    await until(lambda: down(house) == {gone})
+    await eventually(lambda: down(house) == {gone})
     for _ in range(4):
         assert await (await connect(house)).line() == b"one\n"
 
@@ -108,7 +102,7 @@ async def test_nobody_is_down_before_the_first_interval_is_over(proxy, connect):
 async def test_all_down_closes_at_once(proxy, server, connect, caplog):
     gone = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     house = await proxy(checked(*gone))
-    await until(lambda: down(house) == set(gone))
+    await eventually(lambda: down(house) == set(gone))
     caplog.clear()
     assert await (await connect(house)).rest() == b""
     assert "cannot be reached" not in caplog.text, "nobody was dialled for the client"
@@ -163,7 +157,7 @@ async def test_an_answer_that_comes_in_pieces(proxy, scripted):
 async def test_a_server_that_answers_otherwise_is_down(proxy, scripted, caplog, check, answer, told):
     made = await scripted(answer)
     house = await proxy(checked(made.address, check={**QUICK, **check}))
-    await until(lambda: down(house) == {made.address})
+    await eventually(lambda: down(house) == {made.address})
     assert f"server {made.address} of TCP service db@file is down: {told}" in caplog.text
 
 
@@ -171,9 +165,9 @@ async def test_another_port_is_asked(proxy, server, connect, scripted):
     made, probe = await server("one"), await scripted(b"no")
     port = int(probe.address.rpartition(":")[2])
     house = await proxy(checked(made.address, check={**QUICK, "port": port, "expect": "ok"}))
-    await until(lambda: down(house) == {made.address})
+    await eventually(lambda: down(house) == {made.address})
     probe.answer = b"ok"
-    await until(lambda: down(house) == set())
+    await eventually(lambda: down(house) == set())
     assert await (await connect(house)).line() == b"one\n"
 
 
@@ -181,10 +175,10 @@ async def test_down_and_up_again_are_told_once_each(proxy, scripted, connect, ca
     caplog.set_level(logging.INFO)
     made = await scripted(b"no")
     house = await proxy(checked(made.address, check={**QUICK, "expect": "ok"}))
-    await until(lambda: down(house))
+    await eventually(lambda: down(house))
     await made.times(3)
     made.answer = b"ok"
-    await until(lambda: not down(house))
+    await eventually(lambda: not down(house))
     await made.times(3)
     told = [each.getMessage() for each in caplog.records if each.name == "fastproxy.health"]
     name = f"server {made.address} of TCP service db@file"
@@ -192,13 +186,14 @@ async def test_down_and_up_again_are_told_once_each(proxy, scripted, connect, ca
 
 
 async def test_a_server_that_is_down_is_asked_at_its_own_pace(proxy, scripted):
-    made = await scripted(b"no")
+    made, good = await scripted(b"no"), await scripted(b"ok")
     check = {"interval": "20ms", "unhealthyInterval": "1h", "expect": "ok"}
-    house = await proxy(checked(made.address, check=check))
-    await until(lambda: down(house))
+    house = await proxy(checked(made.address, good.address, check=check))
+    await eventually(lambda: down(house))
+    await good.times(3)
     assert made.asked == 1
     await house.apply(checked(made.address, check={**check, "unhealthyInterval": "20ms"}))
-    await until(lambda: down(house))
+    await eventually(lambda: down(house))
     await made.times(3)
 
 
@@ -228,10 +223,10 @@ async def test_tls_is_spoken_where_the_server_speaks_it(proxy, scripted, authori
     await made.times(3)
     assert down(house) == set()
     await house.apply(secure(made.address, {"serverName": "other.test", "rootCAs": [root]}))
-    await until(lambda: down(house) == {made.address})
+    await eventually(lambda: down(house) == {made.address})
     assert "is down: TLS: Hostname mismatch" in caplog.text
     await house.apply(secure(made.address, {"rootCAs": [root]}))
-    await until(lambda: "there is no name to verify its certificate with; set serverName" in caplog.text)
+    await eventually(lambda: "there is no name to verify its certificate with; set serverName" in caplog.text)
 
 
 # --- what is a trouble of ours ------------------------------------------------------------------------------
@@ -249,7 +244,7 @@ async def test_a_shortage_of_ours_says_nothing_of_a_server(proxy, scripted, monk
     monkeypatch.setattr(module.asyncio, "open_connection", short)
     async with asyncio.timeout(PATIENCE):
         await tried.wait()
-    await until(lambda: "cannot be checked: Too many open files" in caplog.text)
+    await eventually(lambda: "cannot be checked: Too many open files" in caplog.text)
     monkeypatch.undo()
     await made.times(1)
     assert down(house) == set()
@@ -272,7 +267,7 @@ async def test_no_more_than_so_many_checks_at_once(proxy, monkeypatch):
     port = listening.sockets[0].getsockname()[1]
     places = [f"{host}:{port}" for host in ("127.0.0.1", "127.1", "127.0.1", "localhost", "0x7f.1")]
     house = await proxy(checked(*places, check={"interval": "1ms", "expect": "ok", "timeout": "50ms"}))
-    await until(lambda: len(down(house)) == len(places))
+    await eventually(lambda: len(down(house)) == len(places))
     assert most == 3
     listening.close()
 
@@ -283,7 +278,7 @@ async def test_no_more_than_so_many_checks_at_once(proxy, monkeypatch):
 async def test_what_is_known_survives_a_change_of_something_else(proxy, server, connect):
     made, gone = await server("one"), f"127.0.0.1:{free_port()}"
     house = await proxy(checked(made.address, gone, check={**QUICK, "unhealthyInterval": "1h"}))
-    await until(lambda: down(house) == {gone})
+    await eventually(lambda: down(house) == {gone})
     other = (await server("two")).address
     await house.apply(checked(made.address, gone, other, check={**QUICK, "unhealthyInterval": "1h"}))
     assert down(house) == {gone}
@@ -293,7 +288,7 @@ async def test_what_is_known_survives_a_change_of_something_else(proxy, server, 
 async def test_another_check_begins_anew(proxy):
     gone = f"127.0.0.1:{free_port()}"
     house = await proxy(checked(gone))
-    await until(lambda: down(house) == {gone})
+    await eventually(lambda: down(house) == {gone})
     await house.apply(checked(gone, check=SLOW))
     assert down(house) == set()
     await house.apply(document(gone))
@@ -328,7 +323,7 @@ def weighted(health, one, two):
 async def test_a_service_of_which_nobody_is_up_is_passed_over(proxy, server, connect):
     gone, made = f"127.0.0.1:{free_port()}", await server("two")
     house = await proxy(weighted({"healthCheck": {}}, gone, made.address))
-    await until(lambda: down(house, "one") == {gone})
+    await eventually(lambda: down(house, "one") == {gone})
     for _ in range(4):
         assert await (await connect(house)).line() == b"two\n"
 
@@ -336,7 +331,7 @@ async def test_a_service_of_which_nobody_is_up_is_passed_over(proxy, server, con
 async def test_without_a_health_check_of_its_own_it_has_its_turn(proxy, server, connect):
     gone, made = f"127.0.0.1:{free_port()}", await server("two")
     house = await proxy(weighted({}, gone, made.address))
-    await until(lambda: down(house, "one") == {gone})
+    await eventually(lambda: down(house, "one") == {gone})
     lines = [await (await connect(house)).line() for _ in range(6)]
     assert sorted(lines) == [b"", b"", b"", b"", b"two\n", b"two\n"]
 

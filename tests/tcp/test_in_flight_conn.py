@@ -1,12 +1,11 @@
 """inFlightConn: so many connections of a client at the same time, however they come and however they end."""
 
-import asyncio
 import ssl
 
 import pytest
 import trustme
 
-from tests.tcp.peers import PATIENCE, document, free_port
+from tests.tcp.peers import document, free_port, there_are
 
 HELLO = b"one\n"
 OTHER = "127.0.0.2"
@@ -18,13 +17,6 @@ def limited(*addresses, amount=2, **sections):
     middlewares = {"few": {"inFlightConn": {"amount": amount}}}
     return document(*addresses, router={"middlewares": ["few"]}, middlewares=middlewares, **sections)
 
-
-async def until_there_are(house, count):
-    """Wait until the entry point has so many connections."""
-    entry = house._listeners["db"].entry
-    async with asyncio.timeout(PATIENCE):
-        while entry.connections != count:
-            await asyncio.sleep(0.001)
 
 
 async def is_let_in(client):
@@ -65,7 +57,7 @@ async def test_a_client_that_goes_makes_room(proxy, server, connect, how):
         client = await connect(house)
         assert await is_let_in(client)
         getattr(client, how)()
-        await until_there_are(house, 0)
+        await there_are(house, 0)
 
 
 async def test_a_server_that_goes_makes_room(proxy, server, connect):
@@ -76,14 +68,14 @@ async def test_a_server_that_goes_makes_room(proxy, server, connect):
         assert await is_let_in(client)
         client.end()
         assert await client.rest() == b"bye"
-        await until_there_are(house, 0)
+        await there_are(house, 0)
 
 
 async def test_a_server_that_cannot_be_reached_makes_room(proxy, connect):
     house = await proxy(limited(f"127.0.0.1:{free_port()}", amount=1))
     for _ in range(3):
         assert await is_closed(await connect(house))
-        await until_there_are(house, 0)
+        await there_are(house, 0)
     assert counted(house) == 0
 
 
@@ -91,7 +83,7 @@ async def test_a_service_without_servers_makes_room(proxy, connect):
     house = await proxy(limited(amount=1))
     for _ in range(3):
         assert await is_closed(await connect(house))
-        await until_there_are(house, 0)
+        await there_are(house, 0)
     assert counted(house) == 0
 
 
@@ -179,7 +171,7 @@ async def test_tls_that_ends_here(proxy, server, connect, authority):
     with pytest.raises((ConnectionError, ssl.SSLError)):
         await connect(house, **options)
     client.close()
-    await until_there_are(house, 0)
+    await there_are(house, 0)
     assert await is_let_in(await connect(house, **options))
 
 
@@ -188,6 +180,6 @@ async def test_a_handshake_that_fails_makes_room(proxy, server, connect, authori
     for _ in range(3):
         with pytest.raises(ssl.SSLError):  # the client does not trust it
             await connect(house, ssl=ssl.create_default_context(), server_hostname="a.test")
-        await until_there_are(house, 0)
+        await there_are(house, 0)
     assert counted(house) == 0
     assert await is_let_in(await connect(house, ssl=trusting(authority), server_hostname="a.test"))

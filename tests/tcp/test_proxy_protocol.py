@@ -103,10 +103,11 @@ async def test_a_header_that_does_not_come_closes_the_connection(proxy, server, 
 async def test_the_time_of_reading_ends_with_the_header(proxy, server, connect):
     """Who is passed on may be silent for longer than a header may take."""
     soon = static({"insecure": True}, respondingTimeouts={"readTimeout": "200ms"})
-    client = await connect(await proxy(document((await server("one")).address), soon))
+    house = await proxy(document((await server("one")).address), soon)
+    client = await connect(house)
     client.send(HEADERS[0])
     assert await client.line() == b"one\n"
-    await asyncio.sleep(0.5)
+    assert await (await connect(house)).rest() == b"", "who came later, without a header, has had his time"
     client.send(b"abc\n")
     assert await client.line() == b"ABC\n"
 

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from tests.tcp.peers import PATIENCE, address_of, document
+from tests.tcp.peers import PATIENCE, address_of, document, drains
 
 
 async def test_who_is_connected_stays_and_who_comes_goes_elsewhere(proxy, server, connect):
@@ -70,7 +70,7 @@ async def test_the_end_waits_for_connections_as_long_as_it_may(proxy, server, co
     client = await connect(house)
     assert await client.line() == b"one\n"
     stopping = asyncio.create_task(house.stop(grace=PATIENCE if ends else 0.2))
-    await asyncio.sleep(0.05)
+    await drains(house)
     client.send(b"still there?\n")
     assert await client.line() == b"STILL THERE?\n"
     if ends:

@@ -5,24 +5,24 @@ import contextlib
 import os
 import resource
 import socket
-import time
 
 import msgspec
 import pytest
 
 from fastproxy.succession import Told, bequeath, inherit
-from tests.tcp.peers import PATIENCE, free_port
+from tests.tcp.peers import free_port
 from tests.tcp.test_udp import (  # noqa: F401
     Client,
     backend,
     client,
     document,
+    is_lost,
     none_left,
     servers,
     sessions,
-    silence,
     static,
 )
+from tests.waiting import PATIENCE, costs_nothing, eventually, stands_still
 
 IP_RECVERR = getattr(socket, "IP_RECVERR", 11)
 LARGEST_OF_IPV4 = 65507
@@ -31,12 +31,6 @@ LARGEST_OF_IPV6 = 65527
 
 def entry(house):
     return house._listeners["dns"].entry
-
-
-async def until(said):
-    async with asyncio.timeout(PATIENCE):
-        while not said():
-            await asyncio.sleep(0.005)
 
 
 # --- sizes --------------------------------------------------------------------------------------------------
@@ -77,33 +71,17 @@ async def test_what_passed_is_counted(proxy, backend, client):  # noqa: F811
     for data in (b"", b"abc", b"quiet"):
         asker.send(data)
     assert [await asker.answer() for _ in range(2)] == [b"one ", b"one abc"]
-    await until(lambda: house.counters["datagrams_in"] == 3)
+    await eventually(lambda: house.counters["datagrams_in"] == 3)
     counted = {"bytes_in": 8, "datagrams_out": 2, "bytes_out": 11, "datagrams_lost": 0}
     assert {name: house.counters[name] for name in counted} == counted
     assert (house.counters["accepted"], house.counters["open"]) == (1, 1)
     await house.apply({})
     other = client(house)
     other.send(b"?")
-    await until(lambda: house.counters["datagrams_lost"] == 1)
+    await eventually(lambda: house.counters["datagrams_lost"] == 1)
 
 
 # --- errors of the network ----------------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def little_to_do(share=0.3):
-    """Fail if the loop goes round and round while nothing happens in the block."""
-    wall, used = time.monotonic(), time.process_time()
-    yield
-    assert time.process_time() - used < share * (time.monotonic() - wall)
-
-
-async def all_taken(house):
-    """Wait until no more datagrams come out of the socket; how many there were, its buffer has decided."""
-    before = -1
-    while before != house.counters["datagrams_in"]:
-        before = house.counters["datagrams_in"]
-        await asyncio.sleep(0.05)
 
 
 async def test_a_storm_of_refusals_ends_sessions_and_keeps_nothing_busy(proxy, backend, client):  # noqa: F811
@@ -113,10 +91,9 @@ async def test_a_storm_of_refusals_ends_sessions_and_keeps_nothing_busy(proxy, b
         for each in askers:
             each.send(b"?")
         await asyncio.sleep(0)
-    await all_taken(house)
+    await stands_still(lambda: house.counters["datagrams_in"])  # how many come, the socket's buffer decides
     await none_left(house)
-    async with little_to_do():
-        await asyncio.sleep(0.5)
+    await costs_nothing()
     assert entry(house).engine.open == 0
     assert house.counters["accepted"] >= 20
     one = await backend()
@@ -133,8 +110,7 @@ async def test_a_server_that_goes_away_keeps_nothing_busy(proxy, backend, client
     await asyncio.sleep(0)
     asker.send(b"?")
     await none_left(house)
-    async with little_to_do():
-        await asyncio.sleep(0.5)
+    await costs_nothing()
 
 
 async def test_a_client_that_goes_away_keeps_nothing_busy(proxy, backend, client):  # noqa: F811
@@ -150,9 +126,8 @@ async def test_a_client_that_goes_away_keeps_nothing_busy(proxy, backend, client
         asker.socket.close()
         for _ in range(5):
             one.transport.sendto(b"news", one.clients[0])
-        await until(lambda: house.counters["datagrams_out"] > 1)
-        async with little_to_do():
-            await asyncio.sleep(0.5)
+        await eventually(lambda: house.counters["datagrams_out"] > 1)
+        await costs_nothing()
         assert await client(house, to=bound.getsockname()).ask() == b"one ?"
 
 
@@ -190,10 +165,10 @@ async def test_what_waits_for_a_name_is_limited_for_a_session(named, client):  #
     for at in range(1200):
         asker.send(b"")
         if at % 50 == 49:
-            await until(lambda at=at: house.counters["datagrams_in"] == at + 1)
+            await eventually(lambda at=at: house.counters["datagrams_in"] == at + 1)
     assert entry(house).waiting_size == 65536
     resolver.answer.set_result("127.0.0.1")
-    await until(lambda: entry(house).waiting_size == 0)
+    await eventually(lambda: entry(house).waiting_size == 0)
     assert house.counters["datagrams_lost"] == 1200 - 1024
     while (await asker.ask(b"more")) != b"one more":  # that many at once may fill the server's buffer
         pass
@@ -205,13 +180,13 @@ async def test_what_waits_for_a_name_is_limited_for_all_sessions(named, client, 
     askers = [client(house) for _ in range(80)]
     for at, each in enumerate(askers):
         each.send(b"x" * 60000)
-        await until(lambda at=at: house.counters["datagrams_in"] == at + 1)
+        await eventually(lambda at=at: house.counters["datagrams_in"] == at + 1)
     assert 0 < (1 << 22) - entry(house).waiting_size < 60064
     assert house.counters["datagrams_lost"] == 80 - (1 << 22) // 60064
     assert "datagrams were lost on entry point dns: the server's name is still looked up" in caplog.text
     assert (resolver.asked, sessions(house)) == (1, 80)
     resolver.answer.set_result("127.0.0.1")
-    await until(lambda: entry(house).waiting_size == 0)
+    await eventually(lambda: entry(house).waiting_size == 0)
     askers.append(client(house))
     for each in askers[:3] + askers[-1:]:
         while (await each.ask(b"?")) != b"one ?":
@@ -225,7 +200,7 @@ async def test_sessions_that_end_while_a_name_is_looked_up_leave_nothing(proxy, 
     house = await proxy(document(one.address.replace("127.0.0.1", "server.example")), static("100ms"))
     asker = client(house)
     asker.send(b"?")
-    await until(lambda: sessions(house) == 1)
+    await eventually(lambda: sessions(house) == 1)
     await none_left(house)
     assert entry(house).waiting_size == 0
     resolver.answer.set_result("127.0.0.1")
@@ -235,7 +210,7 @@ async def test_sessions_that_end_while_a_name_is_looked_up_leave_nothing(proxy, 
 async def test_a_name_that_cannot_be_connected_to_ends_what_waits(named, client, caplog):  # noqa: F811
     house, _, resolver = named
     client(house).send(b"?")
-    await until(lambda: sessions(house) == 1)
+    await eventually(lambda: sessions(house) == 1)
     resolver.answer.set_result("nonsense")
     await none_left(house)
     assert "nonsense is no address that can be connected to" in caplog.text
@@ -259,7 +234,7 @@ async def test_sessions_are_taken_over_as_far_as_there_is_room(proxy, backend, c
     assert (entry(old).engine.open, old.counters["open"], new.counters["open"]) == (2, 0, 2)
     for address in one.clients:
         one.transport.sendto(b"news", address)
-    await until(lambda: new.counters["datagrams_out"] == 2)
+    await eventually(lambda: new.counters["datagrams_out"] == 2)
     await new.stop(grace=0)
     assert entry(old).engine.open == 0
 
@@ -284,7 +259,7 @@ async def test_clients_leave_descriptors_for_others(proxy, backend, client, capl
     entry(house).engine.most, entry(house).engine.kept = 5, 2
     askers = [client(house) for _ in range(4)]
     assert [await each.ask() for each in askers[:3]] == [b"one ?"] * 3
-    await silence(askers[3])
+    await is_lost(house, askers[3])
     assert "were dropped on entry point dns: descriptors for clients is 3" in caplog.text
     await none_left(house)
     assert await askers[3].ask() == b"one ?"
@@ -314,7 +289,7 @@ async def test_a_shortage_of_descriptors_costs_new_clients_only(proxy, backend, 
     assert await old.ask() == b"one ?"
     with no_descriptor_left():
         new.send(b"?")
-        await until(lambda: house.counters["datagrams_lost"] == 1)
+        await eventually(lambda: house.counters["datagrams_lost"] == 1)
         assert await old.ask() == b"one ?"
     assert "1 datagrams of new clients were dropped on entry point dns: descriptors is" in caplog.text
     assert (sessions(house), entry(house).engine.open, house.counters["open"]) == (1, 1, 1)

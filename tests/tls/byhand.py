@@ -4,6 +4,7 @@ import _ssl
 import asyncio
 import contextlib
 import ctypes
+import socket
 import ssl
 
 from tests.tls.rig import PATIENCE
@@ -22,9 +23,14 @@ class ByHand:
         self.tls = context.wrap_bio(self.coming, self.going, **options)
 
     @classmethod
-    async def to(cls, address, context, name="a.example"):
-        """Connect and shake hands."""
-        streams = await asyncio.open_connection(*address)
+    async def to(cls, address, context, name="a.example", receive=0):
+        """Connect and shake hands. receive: bytes of the kernel's receive buffer, for a slow reader."""
+        sock = socket.socket()
+        if receive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        streams = await asyncio.open_connection(sock=sock)
         made = cls(*streams, context, server_hostname=name)
         await made.shake()
         return made

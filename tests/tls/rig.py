@@ -6,7 +6,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-PATIENCE = 10.0
+from tests.waiting import PATIENCE, eventually
+
+Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Answer(NamedTuple):
@@ -49,6 +51,29 @@ class Backend:
             writer.close()
 
 
+class Server:
+    """A plain server whose conversation a test writes."""
+
+    def __init__(self, converse: Converse) -> None:
+        self.converse = converse
+
+    async def __aenter__(self) -> "Server":
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.url = "http://{}:{}".format(*self.server.sockets[0].getsockname())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self.converse(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
 class House:
     def __init__(self, proxy: Any, authority: Any, backend: Backend) -> None:
         self.proxy, self.authority, self.backend = proxy, authority, backend
@@ -56,6 +81,11 @@ class House:
     @property
     def address(self) -> tuple[str, int]:
         return self.proxy.address("web")
+
+    async def there_are(self, count: int) -> None:
+        """Wait until the entry point has so many connections."""
+        entry = self.proxy._listeners["web"].entry
+        await eventually(lambda: entry.connections == count, f"{count} connections")
 
     def context(self, **settings: Any) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -168,14 +198,3 @@ class House:
         finally:
             writer.close()
         return came
-
-
-async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
-    """Return when *look* gives what is wanted; fail when it does not in time."""
-    found = None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (found := await look()) != wanted:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"{found} and not {wanted}") from None

@@ -7,33 +7,11 @@ import time
 
 import pytest
 
-from tests.tls.rig import PATIENCE
+from tests.tls.rig import PATIENCE, Server
 from tests.tls.test_https import document, pair
+from tests.waiting import patient, stands_still
 
 SIZE = 3_000_000
-
-
-class Server:
-    """A server whose conversation a test writes."""
-
-    def __init__(self, converse):
-        self.converse = converse
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        self.url = "http://{}:{}".format(*self.server.sockets[0].getsockname())
-        return self
-
-    async def __aexit__(self, *_):
-        self.server.close()
-
-    async def serve(self, reader, writer):
-        try:
-            await self.converse(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
 
 @pytest.fixture
@@ -63,10 +41,6 @@ async def behind(house, issue):
     yield start
     for server in servers:
         await server.__aexit__()
-
-
-async def patient(awaited):
-    return await asyncio.wait_for(awaited, PATIENCE)
 
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -139,11 +113,7 @@ async def test_a_slow_reader_slows_the_server_down(behind):
     reader, writer = await connect(limit=1024)
     writer.write(GET)
     await patient(reader.readuntil(b"\r\n\r\n"))
-    before = -1
-    while before != sent:
-        before = sent
-        await asyncio.sleep(0.2)
-    assert sent < 32_000_000
+    assert await stands_still(lambda: sent) < 32_000_000
     for _ in range(200):  # and goes on when it is read
         await patient(reader.read(65536))
     writer.transport.abort()
@@ -157,7 +127,7 @@ async def test_a_slow_reader_gets_all_of_an_answer(behind):
         with connect.plainly() as client:
             client.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
             data = client.recv(1024)
-            time.sleep(0.3)
+            time.sleep(0.3)  # the proxy has all it can have by then, and is done
             while more := client.recv(50_000):
                 data += more
                 time.sleep(0.001)

@@ -4,13 +4,12 @@ import asyncio
 import random
 import socket
 import ssl
-import time
 
 import pytest
 
 from tests.core.test_hello import body, message, named, records, said
-from tests.tls.rig import eventually
 from tests.tls.test_https import document, only_safe, pair
+from tests.waiting import costs_nothing, eventually
 
 
 @pytest.fixture
@@ -88,20 +87,10 @@ async def test_a_hello_in_records(here, sizes):
 
 async def test_waiting_for_a_hello_costs_nothing(here):
     """While a part of it is there the loop has nothing to do: nobody looks at it again and again."""
-    entry = here.proxy._listeners["web"].entry
     async with Client(here) as client:
         client.writer.write(client.hello()[:50])
-        await eventually(_connections(entry), 1)
-        before = time.process_time()
-        await asyncio.sleep(0.3)
-        assert time.process_time() - before < 0.1
-
-
-def _connections(entry):
-    async def look():
-        return entry.connections
-
-    return look
+        await here.there_are(1)
+        await costs_nothing()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +112,7 @@ async def test_what_is_no_hello_is_closed(house, issue, data):
     )
     answer = await here.said(data)
     assert answer == b"" or answer[0] == 21  # an alert of TLS, and nothing of HTTP
-    await eventually(_connections(here.proxy._listeners["web"].entry), 0)
+    await here.there_are(0)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x16", said("a.example")[:100]])
@@ -142,7 +131,7 @@ async def test_a_handshake_must_end_in_time(house, issue):
         lambda url: only_safe(url, issue), transport={"respondingTimeouts": {"readTimeout": "200ms"}}
     )
     await here.said(said("a.example"))
-    await eventually(_connections(here.proxy._listeners["web"].entry), 0)
+    await here.there_are(0)
 
 
 async def test_a_client_that_ends_within_its_hello(here):
@@ -154,7 +143,7 @@ async def test_a_client_that_ends_within_its_hello(here):
     except ConnectionResetError:
         pass
     writer.close()
-    await eventually(_connections(here.proxy._listeners["web"].entry), 0)
+    await here.there_are(0)
 
 
 async def test_random_first_flights(here):
@@ -182,7 +171,7 @@ async def test_random_first_flights(here):
 
     await asyncio.gather(*(one(flight) for flight in flights))
     assert (await here.get("a.example")).status == 200
-    await eventually(_connections(here.proxy._listeners["web"].entry), 0)
+    await here.there_are(0)
 
 
 # --- limits, reloads, the end -------------------------------------------------------------------------------
@@ -193,13 +182,12 @@ async def test_at_a_limit_who_does_nothing_makes_room(house, issue, stage):
     here = await house(
         lambda url: {**only_safe(url, issue), "core": {"limits": {"connectionsPerEntryPoint": 1}}}
     )
-    entry = here.proxy._listeners["web"].entry
     async with Client(here) as idle:
         hello = idle.hello()
         idle.writer.write({"silent": b"", "within its hello": hello[:40]}.get(stage, hello))
-        await eventually(_connections(entry), 1)
+        await here.there_are(1)
         assert (await here.get("a.example")).status == 200
-        await eventually(_connections(entry), 0)
+        await here.there_are(0)
 
 
 async def test_the_first_tls_router_changes_how_connections_are_accepted(house, issue, backend):
@@ -221,7 +209,8 @@ async def test_the_first_tls_router_changes_how_connections_are_accepted(house, 
     reader, writer = await asyncio.open_connection(*here.address)  # kept over all changes
     for dynamic in (both, plain, both, plain, both):
         await here.proxy.apply(dynamic)
-        await asyncio.sleep(0.05)
+        more = len(statuses) + 2 * len(asking)
+        await eventually(lambda enough=more: len(statuses) >= enough)
         writer.write(b"GET / HTTP/1.1\r\nHost: p.example\r\n\r\n")
         assert b" 200 " in await asyncio.wait_for(reader.readline(), 10)
         await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -239,7 +228,7 @@ async def test_who_waits_while_the_generation_changes_gets_the_new_one(house, is
     async with Client(here, "b.example") as client:
         hello = client.hello()
         client.writer.write(hello[:70])
-        await eventually(_connections(here.proxy._listeners["web"].entry), 1)
+        await here.there_are(1)
         routers = {"r": {"rule": "Host(`a.example`)", "tls": {}}}
         tls = {"certificates": [pair(issue("b.example"))]}
         await here.proxy.apply(document(backend.url, routers, tls))

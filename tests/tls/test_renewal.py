@@ -6,7 +6,8 @@ import ssl
 import pytest
 
 from fastproxy import Proxy
-from tests.tls.rig import House, eventually
+from tests.tls.rig import House
+from tests.waiting import becomes, eventually
 
 STATIC = """
 entryPoints: {web: {address: "127.0.0.1:0"}}
@@ -49,7 +50,7 @@ async def test_a_renewed_file_is_served_without_a_touch(written, issue):
         *house.address, ssl=house.context(), server_hostname="a.example"
     )
     put(issue("a.example", "b.example"))
-    await eventually(lambda: names(house), ("a.example", "b.example"))
+    await becomes(("a.example", "b.example"), lambda: names(house))
     # who was connected stays connected, with the certificate that was shown
     writer.write(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
     assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200")
@@ -61,16 +62,12 @@ async def test_half_of_a_renewal_harms_nobody(written, issue):
     certificate, key = issue("a.example", "b.example")
     (folder / "c.pem").write_text(certificate)
     kind, name = "tls.certificates", f"{folder / 'c.pem'}@file"
-    await eventually(lambda: status(house, kind, name), "disabled")
+    await eventually(lambda: house.proxy.runtime.record(kind, name).status == "disabled")
     assert "the one before it goes on serving" in house.proxy.runtime.record(kind, name).error[0]
     assert await names(house) == ("a.example",)
     (folder / "k.pem").write_text(key)
-    await eventually(lambda: names(house), ("a.example", "b.example"))
+    await becomes(("a.example", "b.example"), lambda: names(house))
     assert house.proxy.runtime.record(kind, name).status == "enabled"
-
-
-async def status(house, kind, name):
-    return house.proxy.runtime.record(kind, name).status
 
 
 async def test_a_certificate_that_is_taken_out_is_served_no_more(written, issue):
@@ -85,5 +82,5 @@ async def test_a_certificate_that_is_taken_out_is_served_no_more(written, issue)
         except ssl.SSLCertVerificationError:
             return False
 
-    await eventually(is_believed, False)
+    await becomes(False, is_believed)
     assert (await house.get("a.example", insecure=True)).status == 200

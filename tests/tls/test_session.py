@@ -13,7 +13,7 @@ from fastproxy._core.session import living
 from fastproxy.build.certificates import Settings, _context
 from fastproxy.build.transports import TLS, make_context
 from tests.tls.byhand import ByHand, CutShort, serving
-from tests.tls.rig import PATIENCE, eventually
+from tests.tls.rig import PATIENCE
 from tests.tls.test_https import only_safe, pair
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -129,14 +129,7 @@ async def test_a_request_and_a_farewell_at_once(here, version):
     client.send(client.seal(LAST) + client.farewell())
     await client.closed()
     client.close()
-    await eventually(connections(here), 0)
-
-
-def connections(here):
-    async def look():
-        return here.proxy._listeners["web"].entry.connections
-
-    return look
+    await here.there_are(0)
 
 
 @pytest.mark.parametrize("how", ["changed", "plain", "another's"])
@@ -156,7 +149,7 @@ async def test_a_record_that_is_none(here, version, how):
     with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
         await client.rest()
     client.close()
-    await eventually(connections(here), 0)
+    await here.there_are(0)
 
 
 async def test_an_alert_can_be_read_while_more_is_sent(here):
@@ -182,7 +175,7 @@ async def test_a_flood_of_key_updates_ends_the_connection(here, caplog):
         await client.rest()
     assert "records in a row that say nothing" in caplog.text
     client.close()
-    await eventually(connections(here), 0)
+    await here.there_are(0)
 
 
 async def test_a_few_key_updates_are_nothing(here):
@@ -201,14 +194,14 @@ async def test_who_asks_for_new_keys_and_reads_nothing_is_owed_nothing(here):
         client.send(b"".join(client.renewal() for _ in range(10)) + client.seal(b"\r\n"))
     await client.writer.drain()
     client.close()
-    await eventually(connections(here), 0)
+    await here.there_are(0)
 
 
 async def test_nobody_begins_anew(here):
     """Renegotiation of TLS 1.2 is refused with an alert, and the connection goes on or ends; nothing else."""
     said = await here.openssl("-tls1_2", "-servername", "a.example", said=b"R\n")
     assert re.search(r"(?i)no renegotiation", said)
-    await eventually(connections(here), 0)
+    await here.there_are(0)
 
 
 def test_contexts_call_nothing_of_python(monkeypatch, tmp_path):
@@ -232,12 +225,12 @@ async def test_nothing_is_left_of_a_session(here):
     gc.collect()
     before = living()
     clients = [await ByHand.to(here.address, here.context()) for _ in range(20)]
-    await eventually(connections(here), 20)
+    await here.there_are(20)
     assert living() == before + 20
     for at, client in enumerate(clients):
         client.send((client.farewell, lambda: b"x" * 50, lambda: b"")[at % 3]())
         client.close()
-    await eventually(connections(here), 0)
+    await here.there_are(0)
     gc.collect()
     assert living() == before
 

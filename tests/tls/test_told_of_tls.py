@@ -10,7 +10,7 @@ from fastproxy import x509
 from fastproxy.observe import accesslog
 from tests.tls.rig import PATIENCE
 from tests.tls.test_https import document, pair
-from tests.wire.rig import eventually
+from tests.waiting import eventually
 
 NAMES = ("TLSVersion", "TLSCipher", "TLSClientSubject")
 

@@ -25,20 +25,11 @@ from fastproxy._core.tally import Tally
 from fastproxy._core.target import Target
 from fastproxy.rules.compile import compile_rule
 from tests.twins import framing, head
+from tests.waiting import eventually, patient
 
-PATIENCE = 10.0  # seconds after which something that must happen has failed to
 READ = 65536
 
 Address = tuple[str, int] | str
-
-
-async def eventually(met: Callable[[], bool], what: str = "") -> None:
-    """Return when *met* holds; fail when it does not within PATIENCE."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + PATIENCE
-    while not met():
-        assert loop.time() < end, f"waited in vain for {what or met}"
-        await asyncio.sleep(0.002)
 
 
 @dataclass
@@ -179,11 +170,6 @@ class Wire:
         """Close so that the other side gets a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
-
-
-async def patient(awaited: Awaitable[Any]) -> Any:
-    async with asyncio.timeout(PATIENCE):
-        return await awaited
 
 
 class Backend:
@@ -349,6 +335,11 @@ class House:
         wire = await Wire.to(self.address, **settings)
         self.wires.append(wire)
         return wire
+
+    async def outwait(self) -> None:
+        """Let the time pass that a head may take: a client has come, said nothing, and been let go of."""
+        assert self.entry.read_timeout > 0
+        await (await self.client()).ends()
 
     async def close(self) -> None:
         """End everything, and see that nothing is left."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.wire.rig import eventually
+from tests.waiting import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"

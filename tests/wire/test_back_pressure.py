@@ -6,7 +6,7 @@ import os
 import pytest
 
 from fastproxy._core.awaited import Awaited
-from tests.wire.rig import eventually
+from tests.waiting import stands_still
 
 MiB = 1 << 20
 # 1 GiB when asked for: FASTPROXY_LARGE=1
@@ -42,10 +42,7 @@ class Flood:
 
     async def stalls(self):
         """Wait until nobody takes more."""
-        before = -1
-        while before != self.sent:
-            before = self.sent
-            await asyncio.sleep(0.05)
+        await stands_still(lambda: self.sent)
 
 
 async def drink(wire, size):
@@ -268,14 +265,16 @@ async def test_requests_ahead_are_not_read_without_end(house):
     await server.head()
     before = memory()
     size = 64 * MiB
+    asked = 0
 
     async def ask():
-        for _ in range(size // len(PIECE)):
+        nonlocal asked
+        while asked < size:
             await client.send(b"GET /" + b"x" * (len(PIECE) - 30) + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            asked += len(PIECE)
 
     asking = asyncio.create_task(ask())
-    await asyncio.sleep(0.2)
-    await eventually(lambda: not asking.done())
+    assert await stands_still(lambda: asked) < size / 2
     assert memory() - before < 32 * MiB
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from tests.wire.rig import Backend, eventually
+from tests.waiting import eventually
+from tests.wire.rig import Backend
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"

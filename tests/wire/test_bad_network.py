@@ -3,7 +3,8 @@
 import pytest
 
 from tests.faults import NONE, Fault, Relay
-from tests.wire.rig import Wire, patient
+from tests.waiting import patient
+from tests.wire.rig import Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.wire.rig import eventually
+from tests.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"

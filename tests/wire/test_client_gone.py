@@ -7,7 +7,7 @@ import pytest
 
 from fastproxy._core.awaited import Awaited
 from fastproxy._core.exchange import in_progress
-from tests.wire.rig import eventually
+from tests.waiting import eventually, stands_still
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -85,10 +85,8 @@ async def test_while_the_server_waits_for_it(house, ending):
     house.route(house.backend().run(flood))
     client = await house.client(receive=4096)
     await client.send(GET)
-    before = -1
-    while before != house.count("bytes_out") or before <= 0:
-        before = house.count("bytes_out")
-        await asyncio.sleep(0.05)
+    await eventually(lambda: house.count("bytes_out") > 0)
+    await stands_still(lambda: house.count("bytes_out"))
     getattr(client, ending)()
     await gone(house)
 
@@ -108,10 +106,7 @@ async def test_while_it_waits_for_the_server(house, ending):
     flooding = asyncio.create_task(flood())
     server = await backend.accept()
     await server.head()
-    before = -1
-    while before != house.count("bytes_in"):
-        before = house.count("bytes_in")
-        await asyncio.sleep(0.05)
+    await stands_still(lambda: house.count("bytes_in"))
     flooding.cancel()
     await asyncio.gather(flooding, return_exceptions=True)
     getattr(client, ending)()

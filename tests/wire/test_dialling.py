@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from tests.wire.rig import Backend, Wire, eventually
+from tests.waiting import eventually
+from tests.wire.rig import Backend, Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

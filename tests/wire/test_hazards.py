@@ -29,6 +29,7 @@ from fastproxy._core.steps_headers import HeaderEdits
 from fastproxy._core.table import Route, Table
 from fastproxy._core.target import Target
 from fastproxy.rules.compile import compile_rule
+from tests.waiting import eventually, stands_still
 from tests.wire.rig import accepting
 
 LOG = logging.getLogger("hazards")
@@ -107,8 +108,7 @@ class Stage:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)
-        assert self.target.in_flight == 0
+        await eventually(lambda: self.target.in_flight == 0)
 
 
 @asynccontextmanager
@@ -190,8 +190,7 @@ def test_a_loop_that_ends_with_connections_open_leaves_nothing_behind():
             writer.write(t.GET)
             await t.read_answer(reader)
             idle = await made.client()
-            await asyncio.sleep(0.05)
-            return None
+            await t.eventually(lambda: made.entry.connections == 2)
         for i in range(3):
             loop = uvloop.new_event_loop()
             loop.run_until_complete(scene())
@@ -363,7 +362,7 @@ def test_a_head_that_waited_goes_out_before_its_body_comes():
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
             await go.wait()
             writer.write(b"fine")
-            await asyncio.sleep(1)
+            await reader.read()
 
         async with stage(slow, [Awaited("waits", Waits(), wants_request=False, wants_response=True)]) as made:
             reader, writer = await made.client()
@@ -400,9 +399,12 @@ def test_interim_heads_to_a_client_that_reads_late():
     async def scene():
         hint = b"HTTP/1.1 103 Early Hints\r\nLink: <" + b"x" * 2000 + b">\r\n\r\n"
 
+        sent = 0
+
         async def talkative(reader, writer):
+            nonlocal sent
             await reader.readuntil(b"\r\n\r\n")
-            for _ in range(6000):
+            for sent in range(6000):  # noqa: B007
                 writer.write(hint)
                 await writer.drain()
             writer.write(answer())
@@ -411,7 +413,7 @@ def test_interim_heads_to_a_client_that_reads_late():
             reader, writer = await made.client()
             writer.transport.pause_reading()
             writer.write(GET)
-            await asyncio.sleep(0.5)
+            await stands_still(lambda: sent)
             writer.transport.resume_reading()
             line = b""
             while line != b"HTTP/1.1 200 OK":
@@ -439,11 +441,8 @@ def test_a_client_that_asks_ahead_and_does_not_read_gets_no_more_than_fits():
             reader, writer = await made.client()
             writer.transport.pause_reading()
             writer.write(GET * 1500)
-            before = -1
-            while before != asked:
-                before = asked
-                await asyncio.sleep(0.3)
-            assert asked < 400           # what the kernel's buffers hold, and little more
+            # What the kernel's buffers hold, and little more.
+            assert await stands_still(lambda: asked) < 400
             writer.transport.resume_reading()
             for _ in range(1500):
                 assert len((await read_answer(reader))[2]) == 60_000
@@ -458,11 +457,7 @@ def test_answers_of_ours_wait_for_a_client_that_does_not_read():
             writer.transport.pause_reading()
             # 2.7 MB of questions, which the kernel takes, are 17 MB of answers, which it does not.
             writer.write(GET * 100_000)
-            before = -1
-            while before != made.entry.tally.snapshot()["4xx"]:
-                before = made.entry.tally.snapshot()["4xx"]
-                await asyncio.sleep(0.2)
-            assert before < 90_000
+            assert await stands_still(lambda: made.entry.tally.snapshot()["4xx"]) < 90_000
             writer.transport.resume_reading()
             for _ in range(100_000):
                 line, _, _ = await read_answer(reader)
@@ -476,24 +471,20 @@ def test_a_client_that_never_reads_the_end_of_its_answer_is_let_go():
         async def large(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer(b"x" * 16_000_000))
-            await writer.drain()
-            await asyncio.sleep(10)
+            await reader.read()
 
         async with stage(large, idle_timeout=0.3) as made:
             made.entry.engine.patience = 0.3
             reader, writer = await made.client()
             writer.transport.pause_reading()
             writer.write(GET)
-            await asyncio.sleep(0.3)
+            await eventually(in_progress)
             # Take just so much that the rest is all with us and the kernel.
             while in_progress():
                 writer.transport.resume_reading()
                 await reader.read(65536)
                 writer.transport.pause_reading()
-            deadline = time.monotonic() + 5
-            while made.entry.connections and time.monotonic() < deadline:
-                await asyncio.sleep(0.05)
-            assert made.entry.connections == 0
+            await eventually(lambda: made.entry.connections == 0)
 
     play(scene())
 
@@ -562,7 +553,7 @@ def test_an_interim_head_speaks_of_no_connection():
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 103 Early Hints\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nLink: <a>\r\n"
                          b"Content-Length: 5\r\nKeep-Alive: 1\r\n\r\n" + answer())
-            await asyncio.sleep(1)
+            await reader.read()
 
         async with stage(script) as made:
             reader, writer = await made.client()

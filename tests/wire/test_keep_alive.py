@@ -8,7 +8,7 @@ import pytest
 from fastproxy._core.steps_gate import RedirectScheme
 from tests.twins import framing
 from tests.twins.head import request
-from tests.wire.rig import eventually
+from tests.waiting import eventually, stands_still
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -135,11 +135,7 @@ async def test_a_client_that_only_asks_is_not_read(house):
             await client.send(asked)
 
     asking = asyncio.create_task(ask())
-    before = -1
-    while before != house.count("requests"):
-        before = house.count("requests")
-        await asyncio.sleep(0.05)
-    assert before < offered / 2
+    assert await stands_still(lambda: house.count("requests")) < offered / 2
     first = await client.answer()
     assert first.status == 301
     await client.skip((offered - 1) * len(first.head + first.body))
@@ -185,11 +181,11 @@ async def test_so_many_requests_and_no_more(open_house):
 
 
 async def test_so_long_and_no_longer(open_house):
-    house = await open_house(keep_alive_max_time=0.05)
+    house = await open_house(keep_alive_max_time=0.05, read_timeout=0.05)
     house.route(house.backend(OK))
     client = await house.client()
     assert (await client.ask(get(b"/"))).get(b"connection") is None
-    await asyncio.sleep(0.1)
+    await house.outwait()
     assert (await client.ask(get(b"/"))).get(b"connection") == b"close"
     await client.ends()
 
@@ -319,11 +315,11 @@ async def test_a_request_that_the_loop_has_not_read_when_the_time_is_over(open_h
 @pytest.mark.parametrize("settings", [{"keep_alive_max_requests": 2}, {"keep_alive_max_time": 0.01}])
 async def test_the_last_answer_of_a_connection_is_not_overtaken_by_a_reset(open_house, settings):
     """A client that asks on, not having read yet that the connection ends, reads what it was answered."""
-    house = await open_house(**settings)
+    house = await open_house(read_timeout=0.02, **settings)
     house.route(house.backend(OK))
     client = await house.client()
     await client.ask(get(b"/"))
-    await asyncio.sleep(0.02)
+    await house.outwait()
     await client.send(get(b"/"))
     await eventually(lambda: house.count("2xx") == 2)
     for _ in range(3):

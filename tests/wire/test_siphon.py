@@ -7,7 +7,8 @@ import random
 import pytest
 
 from tests.faults import Fault, Relay
-from tests.wire.rig import Wire, eventually
+from tests.waiting import eventually
+from tests.wire.rig import Wire
 from tests.wire.test_tunnel import AGREED, HANDSHAKE, tunnel
 
 MUCH = random.Random(4).randbytes(3_000_000)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.wire.rig import eventually
+from tests.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -81,21 +81,22 @@ async def test_half_a_head_behind_a_request_is_408(open_house):
 
 
 async def test_the_limit_is_of_one_request(open_house):
-    house = await open_house(read_timeout=0.6)
+    house = await open_house(read_timeout=0.3)
     house.route(house.backend(OK))
     client = await house.client()
-    for _ in range(5):
-        await asyncio.sleep(0.15)
+    for _ in range(2):
         assert (await client.ask(GET)).body == b"ok"
+        await house.outwait()
+    assert (await client.ask(GET)).body == b"ok"
 
 
 async def test_no_limit(open_house):
-    house = await open_house(read_timeout=0, idle_timeout=0)
+    house, other = await open_house(read_timeout=0, idle_timeout=0), await open_house(read_timeout=SHORT)
     house.route(house.backend(OK))
     client = await house.client()
     for _ in range(2):
         await client.send(GET[:10])
-        await asyncio.sleep(SHORT)
+        await other.outwait()
         await client.send(GET[10:])
         assert (await client.answer()).body == b"ok"
 
@@ -109,7 +110,7 @@ async def test_a_slow_server_is_not_the_clients_fault(open_house):
         await client.send(asked)
         server = backend.wires[0] if backend.wires else await backend.accept()
         await server.request()
-        await asyncio.sleep(2 * SHORT)
+        await house.outwait()
         await server.send(OK)
         assert (await client.answer()).body == b"ok"
 
@@ -256,12 +257,13 @@ async def test_a_client_that_does_not_read_is_let_go(open_house, size):
 
 
 async def test_the_write_limit_is_of_one_answer(open_house):
-    house = await open_house(write_timeout=0.6)
+    house = await open_house(write_timeout=0.3, read_timeout=0.3)
     house.route(house.backend(OK))
     client = await house.client()
-    for _ in range(5):
-        await asyncio.sleep(0.15)
+    for _ in range(2):
         assert (await client.ask(GET)).body == b"ok"
+        await house.outwait()
+    assert (await client.ask(GET)).body == b"ok"
 
 
 async def test_whatever_takes_long_makes_nobody_else_miss_a_limit(open_house):

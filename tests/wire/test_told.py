@@ -18,7 +18,7 @@ from fastproxy.config.observability import AccessLog as Settings
 from fastproxy.config.observability import Fields, HeaderFields
 from fastproxy.observe import accesslog
 from fastproxy.plugins.api import Response
-from tests.wire.rig import eventually
+from tests.waiting import eventually
 from tests.wire.test_tunnel import AGREED, HANDSHAKE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from fastproxy._core.exchange import in_progress
-from tests.wire.rig import eventually
+from tests.waiting import eventually, stands_still
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -269,12 +269,8 @@ async def test_a_slow_side_holds_the_other_back(house, slow):
             sent += 65536
 
     flooding = asyncio.create_task(flood())
-    before = -1
-    while before != sent:
-        before = sent
-        await asyncio.sleep(0.05)
     # What the kernel holds of it may grow to some megabytes; we hold next to nothing.
-    assert sent < 20_000_000
+    assert await stands_still(lambda: sent) < 20_000_000
     # The other direction goes on meanwhile.
     await to.send(b"still here")
     assert await source.read(10) == b"still here"
@@ -307,7 +303,7 @@ async def test_draining_lets_tunnels_be(house):
 async def test_a_tunnel_has_no_time_limit(open_house):
     house = await open_house(read_timeout=0.05, write_timeout=0.05, idle_timeout=0.05)
     client, server = await tunnel(house)
-    await asyncio.sleep(0.2)
+    await house.outwait()
     await client.send(b"x")
     assert await server.read(1) == b"x"
     await server.send(b"y")
