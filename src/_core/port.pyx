@@ -541,6 +541,8 @@ cdef class Connection(Peer):
     cdef void emptied(self) noexcept:
         """Nothing waits any more."""
         self.is_full = False
+        if self.session is not None:
+            self.session.unheard = 0
         if self.tunnel is not None:
             self.tunnel.on_writable(self)
         else:

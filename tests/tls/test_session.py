@@ -13,8 +13,9 @@ from fastproxy._core.session import living
 from fastproxy.build.certificates import Settings, _context
 from fastproxy.build.transports import TLS, make_context
 from tests.tls.byhand import ByHand, CutShort, serving
-from tests.tls.rig import PATIENCE
+from tests.tls.rig import PATIENCE, Server
 from tests.tls.test_https import only_safe, pair
+from tests.waiting import eventually, stands_still
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 LAST = GET[:-2] + b"Connection: close\r\n\r\n"
@@ -187,14 +188,83 @@ async def test_a_few_key_updates_are_nothing(here):
     client.close()
 
 
-async def test_who_asks_for_new_keys_and_reads_nothing_is_owed_nothing(here):
-    """Whatever TLS has to answer by itself waits for the client without growing."""
-    client = await ByHand.to(here.address, here.context(**THIRTEEN))
-    for _ in range(200):
-        client.send(b"".join(client.renewal() for _ in range(10)) + client.seal(b"\r\n"))
-    await client.writer.drain()
-    client.close()
-    await here.there_are(0)
+OWED = 16384
+"""Bytes of its own answers that TLS may have waiting for a client that takes nothing."""
+
+ANSWER = 5 + 4 + 1 + 1 + 16
+"""Bytes of a key update on the wire: a record's head, a message's head, what it says, its type, its tag."""
+
+
+class Flood:
+    """A server that changes to another protocol and then sends without end.
+
+    sent: bytes; heard: what comes from the client.
+    """
+
+    def __init__(self):
+        self.sent, self.heard = 0, b""
+
+    async def converse(self, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        sending = asyncio.create_task(self.send(writer))
+        try:
+            while more := await reader.read(65536):
+                self.heard += more
+        finally:
+            sending.cancel()
+
+    async def send(self, writer):
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+            self.sent += 65536
+
+
+@pytest.fixture
+async def flooded(house, issue):
+    """A tunnel: a client of TLS 1.3 at one end, a flood at the other."""
+    flood = Flood()
+    async with Server(flood.converse) as server:
+        here = await house(lambda _: only_safe(server.url, issue))
+        client = await ByHand.to(here.address, here.context(**THIRTEEN), receive=65536)
+        client.send(client.seal(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: x\r\n\r\n"))
+        await client.until(b"\0")
+        yield client, flood
+        client.close()
+        await here.there_are(0)
+
+
+async def test_who_asks_for_new_keys_and_takes_nothing_is_owed_a_little_and_no_more(flooded, caplog):
+    """Only what TLS answers by itself has to be kept for the client; all else can wait at the server."""
+    client, flood = flooded
+    caplog.set_level("DEBUG")
+    await stands_still(lambda: flood.sent)
+    fit = OWED // ANSWER
+    for _ in range(fit):
+        client.send(client.renewal() + client.seal(b"."))
+    await eventually(lambda: len(flood.heard) == fit)
+    assert "takes no answers" not in caplog.text
+    client.send(client.renewal() + client.renewal())  # OpenSSL answers one when it reads the next
+    await eventually(lambda: "TLS: the peer makes TLS answer and takes no answers" in caplog.text)
+    with pytest.raises((CutShort, ConnectionResetError)):
+        while await client.read():
+            pass
+
+
+async def test_who_asks_for_new_keys_and_takes_them_gets_as_many_as_wanted(flooded):
+    client, flood = flooded
+
+    async def read():
+        while await client.read():
+            pass
+
+    reading = asyncio.create_task(read())
+    for asked in range(0, 3 * OWED // ANSWER, 10):
+        client.send(b"".join(client.renewal() for _ in range(10)) + client.seal(b"." * 10))
+        await eventually(lambda heard=asked + 10: len(flood.heard) == heard)
+    assert not reading.done()
+    reading.cancel()
 
 
 async def test_nobody_begins_anew(here):
