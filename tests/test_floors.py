@@ -33,7 +33,7 @@ door downstream arrival acceptor
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.
 PYTHON = """
-errors regex x509 usage
+errors regex x509 usage collector
 
 config.findings config.schema config.values config.yamltext config.tomltext config.texts config.decode
 config.flags config.tls config.observability config.static config.middlewares config.http config.tcp

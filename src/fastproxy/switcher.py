@@ -10,8 +10,6 @@ import gc
 import logging
 import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
 
@@ -22,6 +20,7 @@ from .build.draft import Failure
 from .build.runtime import KINDS, NOUNS, Runtime
 from .build.snapshot import Builder, Generation
 from .build.work import run_in_turns
+from .collector import quiet_collector
 from .config.delta import Delta
 from .config.dynamic import Configuration
 from .config.static import StaticConfiguration
@@ -98,7 +97,7 @@ class Switcher:
         begun = perf_counter()
         async with self._one_at_a_time:
             number = self.runtime.generation + 1 if generation is None else generation
-            with _quiet_collector():
+            with quiet_collector():
                 made = await run_in_turns(self._builder.build(number, news))
                 # From here to the swap nothing awaits: what the runtime view says is what serves.
                 _watch(self.switch.swap(made.snapshot))
@@ -138,18 +137,6 @@ def tell(applied: Applied) -> None:
     for failure in applied.failures:
         kind, name = NOUNS[failure.kind], failure.name
         log.error("%s %s is disabled: %s", kind, name, failure.reason, extra=about(kind, name))
-
-
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector away while thousands of objects are made that all stay."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _watch(replaced: Snapshot) -> None:

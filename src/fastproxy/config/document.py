@@ -4,13 +4,12 @@ A document is refused as a whole when its text cannot be read, holds a key twice
 none. Everything else is the matter of the one object that it stands in: that is broken, the others live.
 """
 
-import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from msgspec import structs
 
+from ..collector import quiet_collector
 from ..errors import Problem
 from .blocks import Block, Blocks, Cut, NotInBlocks
 from .decode import Reader, plan_of, section_reader
@@ -299,16 +298,3 @@ def with_same_objects(old: Configuration, new: Configuration) -> Configuration:
 def same(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of `new`, with those of `old` in place of equal ones."""
     return {name: known if (known := old.get(name)) == each else each for name, each in new.items()}
-
-
-@contextmanager
-def quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector away while many small objects are made that all stay: it would look at each
-    again and again (a large document is read in a quarter of the time)."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
