@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from .._core.balance import Balancer
+from .._core.rule import Rule
 from .._core.step import Pipeline
 from .._core.table import Route, Table
 from ..config import internal
@@ -81,25 +82,15 @@ def route_of(
     `extra` holds the indexes of its tables.
     """
     text = configured.rule
-    wrong: list[str] = []
-    rule = attempt(wrong, lambda: old.rule if old is not None and old.rule.text == text else rule_of(text))
-    tables = attempt(wrong, lambda: tables_on(configured, places))
-    steps = attempt(wrong, pipeline)
-    service = attempt(wrong, balancer)
-    options = attempt(wrong, terms) if configured.tls is not None else None
-    if rule is None or tables is None or steps is None or service is None or wrong:
-        raise Broken("; ".join(wrong))
-    return Route(
+    return assembled(
         name,
-        rule,
-        steps,
-        service,
-        priority=priority_of(configured),
-        order=places.precedence.get(provider_of(name), len(places.precedence)),
-        service=configured.service,
-        terms=options,
+        configured,
+        places,
+        rule=lambda: old.rule if old is not None and old.rule.text == text else rule_of(text),
+        pipeline=pipeline,
+        balancer=balancer,
+        terms=terms if configured.tls is not None else lambda: None,
         is_logged=_is_logged(configured, places),
-        extra=tables,
     )
 
 
@@ -110,10 +101,44 @@ def _is_logged(configured: HttpRouter, places: Places) -> bool:
     return configured.observability.access_logs is not False
 
 
+def assembled(
+    name: str,
+    configured: HttpRouter | TcpRouter,
+    places: Places,
+    *,
+    rule: Callable[[], Rule],
+    pipeline: Callable[[], Pipeline],
+    balancer: Callable[[], Balancer],
+    terms: Callable[[], str | None],
+    is_logged: bool = True,
+) -> Route:
+    """Make a route of what gives its parts, or raises Broken. Raises Broken with everything that is wrong."""
+    wrong: list[str] = []
+    test = _attempt(wrong, rule)
+    tables = _attempt(wrong, lambda: _tables_on(configured, places))
+    steps = _attempt(wrong, pipeline)
+    service = _attempt(wrong, balancer)
+    options = _attempt(wrong, terms)
+    if test is None or tables is None or steps is None or service is None or wrong:
+        raise Broken("; ".join(wrong))
+    return Route(
+        name,
+        test,
+        steps,
+        service,
+        priority=priority_of(configured),
+        order=places.precedence.get(provider_of(name), len(places.precedence)),
+        service=configured.service,
+        terms=options,
+        is_logged=is_logged,
+        extra=tables,
+    )
+
+
 Made = TypeVar("Made")
 
 
-def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
+def _attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
     """Return what is made, or None, and add to `wrong` why it cannot be."""
     try:
         return make()
@@ -122,7 +147,7 @@ def attempt(wrong: list[str], make: Callable[[], Made]) -> Made | None:
         return None
 
 
-def tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
+def _tables_on(configured: HttpRouter | TcpRouter, places: Places) -> tuple[int, ...]:
     """Return the indexes of a router's tables. Raises Broken when it has none."""
     points = places.entry_points
     first = places.size if configured.tls is not None else 0

@@ -29,9 +29,9 @@ from ..config.tcp import (
 from ..config.values import MILLISECOND, SECOND, split_server_address
 from ..rules.syntax import TCP
 from .estate import Estate
-from .routers import Places, attempt, tables_on
+from .routers import Places, assembled
 from .rules import program_of
-from .runtime import Broken, priority_of, provider_of
+from .runtime import Broken
 from .transports import TLS, Shelf, context_of, stream_tls_of
 from .work import Work
 
@@ -224,25 +224,15 @@ def stream_route_of(
     As `routers.route_of`, with the rules of TCP. If TLS ends here the route has the name of its TLS options,
     which may be broken: then its doorman closes who comes, so that nobody else serves them with weaker ones.
     """
-    wrong: list[str] = []
-    rule = attempt(wrong, lambda: _rule(configured, old, places))
-    tables = attempt(wrong, lambda: tables_on(configured, places))
-    steps = attempt(wrong, pipeline)
-    service = attempt(wrong, balancer)
-    ends = configured.tls is not None and not configured.tls.passthrough
-    options = configured.tls.options if configured.tls is not None and ends else None
-    if wrong or rule is None or tables is None or steps is None or service is None:
-        raise Broken("; ".join(wrong))
-    return Route(
+    tls = configured.tls
+    return assembled(
         name,
-        rule,
-        steps,
-        service,
-        priority=priority_of(configured),
-        order=places.precedence.get(provider_of(name), len(places.precedence)),
-        service=configured.service,
-        terms=options,
-        extra=tables,
+        configured,
+        places,
+        rule=lambda: _rule(configured, old, places),
+        pipeline=pipeline,
+        balancer=balancer,
+        terms=lambda: tls.options if tls is not None and not tls.passthrough else None,
     )
 
 

@@ -52,6 +52,9 @@ def qualified(name: str, provider: str) -> str:
     return name if "@" in name else f"{name}@{provider}"
 
 
+OfRules = TypeVar("OfRules", HttpRouter, TcpRouter)
+
+
 class Known(NamedTuple):
     """What an object of a provider became in the last merge."""
 
@@ -125,13 +128,7 @@ class Merger:
 
     def _routers(self, name: str, router: HttpRouter, provider: str) -> list[tuple[str, HttpRouter]]:
         """Qualify a router; those of its entry points that have a model get routers of their own."""
-        made = structs.replace(
-            router,
-            middlewares=tuple(qualified(each, provider) for each in router.middlewares),
-            service=qualified(router.service, provider),
-            entry_points=router.entry_points or self._defaults,
-            tls=_qualified_tls(router.tls, provider),
-        )
+        made = self._qualified(router, provider)
         points = tuple(dict.fromkeys(made.entry_points))
         plain = tuple(point for point in points if point not in self._models)
         copies = [
@@ -144,14 +141,17 @@ class Merger:
         return copies
 
     def _tcp_router(self, name: str, router: TcpRouter, provider: str) -> list[tuple[str, TcpRouter]]:
-        made = structs.replace(
+        return [(name, self._qualified(router, provider))]
+
+    def _qualified(self, router: OfRules, provider: str) -> OfRules:
+        """Say of every name in a router whose it is, and give it its entry points."""
+        return structs.replace(
             router,
             middlewares=tuple(qualified(each, provider) for each in router.middlewares),
             service=qualified(router.service, provider),
             entry_points=router.entry_points or self._defaults,
             tls=_qualified_tls(router.tls, provider),
         )
-        return [(name, made)]
 
     def _udp_router(self, name: str, router: UdpRouter, provider: str) -> list[tuple[str, UdpRouter]]:
         points = router.entry_points or self._udp_defaults
