@@ -26,6 +26,15 @@ cdef class Balancer:
         """Say whether some server is up, as far as health checks know."""
         return True
 
+    def choose(self):
+        """Pick and end at once: the url chosen next, or None. For tests and `explain`."""
+        cdef Target target = self.pick()
+        if target is None:
+            return None
+        target_answered(target)
+        target_end(target)
+        return target.url
+
 
 cdef class RoundRobin(Balancer):
     """Weighted round robin, earliest deadline first.
@@ -83,15 +92,6 @@ cdef class RoundRobin(Balancer):
             if target.is_up:
                 return True
         return False
-
-    def choose(self):
-        """Pick and end at once: the url chosen next, or None. For tests and `explain`."""
-        cdef Target target = self.pick()
-        if target is None:
-            return None
-        target_answered(target)
-        target_end(target)
-        return target.url
 
 
 cdef class Turns(Balancer):
@@ -179,15 +179,6 @@ cdef class Turns(Balancer):
             return (<Balancer>member).pick()
         target_begin(<Target>member)
         return <Target>member
-
-    def choose(self):
-        """Pick and end at once: the address chosen next, or None. For tests and `explain`."""
-        cdef Target target = self.pick()
-        if target is None:
-            return None
-        target_answered(target)
-        target_end(target)
-        return target.url
 
 
 cdef void sift_down(Entry* heap, int count, int at) noexcept nogil:

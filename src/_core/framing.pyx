@@ -8,7 +8,7 @@ Source: RFC 9112, 6 and 7.
 
 from .field cimport F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, is_token, value_of
 from .head cimport Head, has
-from .span cimport Span, same_folded, span_of
+from .span cimport Span, hex_value, same_folded, span_of
 
 cdef enum State:
     # Where in `chunk-size [ chunk-ext ] CRLF chunk-data CRLF ... last-chunk trailer-section CRLF` we are.
@@ -211,7 +211,7 @@ cdef bint step(Framing* framing, unsigned char c) noexcept nogil:
     cdef int digit
     cdef int state = framing.state
     if state == SIZE_FIRST or state == SIZE_DIGITS:
-        digit = hex_digit(c)
+        digit = hex_value(c)
         if digit >= 0:
             framing.left = digit if state == SIZE_FIRST else framing.left * 16 + digit
             framing.line = 1 if state == SIZE_FIRST else framing.line + 1
@@ -271,16 +271,6 @@ cdef bint in_extension(Framing* framing, unsigned char c) noexcept nogil:
 cdef bint broken(Framing* framing, const char* why) noexcept nogil:
     framing.fault = why
     return False
-
-
-cdef inline int hex_digit(unsigned char c) noexcept nogil:
-    if 48 <= c <= 57:
-        return c - 48
-    if 65 <= c <= 70:
-        return c - 55
-    if 97 <= c <= 102:
-        return c - 87
-    return -1
 
 
 # ---------------------------------------------------------------- for Python: tests against twins

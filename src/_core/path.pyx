@@ -6,7 +6,7 @@ Source: Traefik's entry point options `http.sanitizePath` and its routing path; 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memchr
 
-from .span cimport Span, span_of_bytes
+from .span cimport Span, hex_value, span_of_bytes
 
 cdef enum Kind:
     PLAIN = 0          # stands for itself everywhere
@@ -40,16 +40,6 @@ cdef void fill_tables() noexcept:
 
 
 fill_tables()
-
-
-cdef inline int hex_value(unsigned char c) noexcept nogil:
-    if 48 <= c <= 57:
-        return c - 48
-    if 65 <= c <= 70:
-        return c - 55
-    if 97 <= c <= 102:
-        return c - 87
-    return -1
 
 
 cdef inline int escape_at(Span text, Py_ssize_t i) noexcept nogil:

@@ -8,7 +8,7 @@ from .field cimport Field, value_of
 from .head cimport Head
 from .index cimport hash_of
 from .netset cimport NetSet
-from .span cimport Span, bytes_of, find_byte, span_of
+from .span cimport Span, bytes_of, find_byte, hex_value, span_of
 
 
 cdef enum Kind:
@@ -129,13 +129,6 @@ cdef bint offers(Span protocols, const char* name, Py_ssize_t size) noexcept nog
 
 
 # -- queries: Go's url.ParseQuery, pair by pair and without a map -----------------------------------------
-
-
-cdef int hex_value(char c) noexcept nogil:
-    if 48 <= c <= 57:
-        return c - 48
-    c |= 32
-    return c - 87 if 97 <= c <= 102 else -1
 
 
 cdef int next_char(Span* rest) noexcept nogil:

@@ -33,6 +33,17 @@ cdef inline char upper(char c) noexcept nogil:
     return c - 32 if 97 <= c <= 122 else c
 
 
+cdef inline int hex_value(unsigned char c) noexcept nogil:
+    """What a hexadecimal digit counts, or -1."""
+    if 48 <= c <= 57:
+        return c - 48
+    if 65 <= c <= 70:
+        return c - 55
+    if 97 <= c <= 102:
+        return c - 87
+    return -1
+
+
 cdef inline bint same(Span a, Span b) noexcept nogil:
     return a.size == b.size and (a.size == 0 or memcmp(a.at, b.at, a.size) == 0)
 
