@@ -28,6 +28,7 @@ MODULES = (
     "rewrite",
     "tally",
     "deadline",
+    "sockaddr",
     "pipes",
     "watch",
     "siphash",

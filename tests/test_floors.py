@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 
 # src/_core: a floor a paragraph, ground floor first.
 CORE = """
-span phrase rewrite tally deadline pipes watch llhttp siphash shared signs murmur openssl batch
+span phrase rewrite tally deadline sockaddr pipes watch llhttp siphash shared signs murmur openssl batch
 
 field journal ledger escape figures head hello netset proxyline index path location pool target session
 

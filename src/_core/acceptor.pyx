@@ -5,14 +5,13 @@ from posix.unistd cimport close
 
 from .arrival cimport look_at
 from .downstream cimport Downstream
+from .sockaddr cimport sockaddr
 from .transport cimport carry
 from .watch cimport READABLE
 
 cdef extern from "sys/socket.h" nogil:
     int SOCK_NONBLOCK
     int SOCK_CLOEXEC
-    cdef struct sockaddr:
-        pass
     int accept4(int fd, sockaddr* address, unsigned int* size, int flags)
 
 cdef enum:

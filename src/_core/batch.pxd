@@ -1,10 +1,5 @@
 # Datagrams that are taken from a socket, or given to one, several with one call of the system.
 
-cdef extern from "sys/socket.h" nogil:
-    ctypedef unsigned int socklen_t
-    cdef struct sockaddr_storage:
-        unsigned short ss_family
-
 
 cdef enum:
     MOST = 16                  # datagrams in a batch

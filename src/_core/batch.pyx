@@ -8,6 +8,8 @@ from libc.errno cimport EINTR, EINVAL, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
+from .sockaddr cimport sockaddr_storage, socklen_t
+
 cdef extern from *:
     """
     #ifndef _GNU_SOURCE

@@ -1,6 +1,6 @@
 # UDP: the sessions of an entry point, each a client's address and a socket of its own to one server.
 
-from .batch cimport CONTROL, Batch, sockaddr_storage, socklen_t
+from .batch cimport CONTROL, Batch
 from .deadline cimport Deadline, Timed
 from .murmur cimport Murmur
 from .port cimport Engine
@@ -13,8 +13,7 @@ from .watch cimport Watch
 
 cdef class DatagramTarget(Target):
     # A server of UDP.
-    cdef sockaddr_storage place
-    cdef socklen_t place_size          # 0: it is a name that was not looked up yet
+    cdef bytes place                   # its sockaddr; None: it is a name that was not looked up yet
     cdef bint is_name
     cdef double known_until            # of a name: when it is to be looked up again
     cdef list asking                   # sessions that wait for its address; None: nobody looks it up
@@ -22,7 +21,6 @@ cdef class DatagramTarget(Target):
 
     cdef bint is_known(self) noexcept
     cdef bint ask(self, Session session) noexcept
-    cdef bint settle(self, str host, int scope)
 
 
 cdef class Front:
@@ -75,7 +73,6 @@ cdef class Sessions:
     cdef Batch outbox                  # answers
     cdef readonly Py_ssize_t waiting_size      # what datagrams of all sessions hold that wait for a name
     cdef readonly bint is_draining
-    cdef object drained
     cdef Room room
     cdef Murmur refused
     cdef Murmur lost

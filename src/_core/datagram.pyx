@@ -13,7 +13,7 @@ import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, EPERM, errno
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from .batch cimport Batch, give
 from .deadline cimport Timed, detach, now
@@ -23,6 +23,7 @@ from .port cimport Engine
 from .room cimport L_NONE, Limit, Room
 from .shared cimport InFlight
 from .snapshot cimport Snapshot, Switch
+from .sockaddr cimport sockaddr, sockaddr_of, sockaddr_storage, socklen_t
 from .balance cimport Balancer
 from .tally cimport (
     C_ACCEPTED, C_BYTES_IN, C_BYTES_OUT, C_DATAGRAMS_IN, C_DATAGRAMS_LOST, C_DATAGRAMS_OUT, C_OPEN, Tally, count,
@@ -32,30 +33,9 @@ from .target cimport Target, target_answered, target_begin, target_end
 from .watch cimport READABLE, Watch
 
 cdef extern from "sys/socket.h" nogil:
-    int AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC
+    int SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     int c_socket "socket"(int family, int kind, int protocol)
-    cdef struct sockaddr:
-        pass
     int c_connect "connect"(int fd, const sockaddr* address, socklen_t size)
-
-cdef extern from "netinet/in.h" nogil:
-    cdef struct in_addr:
-        pass
-    cdef struct in6_addr:
-        pass
-    cdef struct sockaddr_in:
-        unsigned short sin_family
-        unsigned short sin_port
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        unsigned short sin6_family
-        unsigned short sin6_port
-        in6_addr sin6_addr
-        unsigned int sin6_scope_id
-    unsigned short htons(unsigned short port)
-
-cdef extern from "arpa/inet.h" nogil:
-    int inet_pton(int family, const char* text, void* out)
 
 cdef extern from "unistd.h" nogil:
     int c_close "close"(int fd)
@@ -87,26 +67,8 @@ cdef class DatagramTarget(Target):
 
     def __init__(self, str url not None, Pool pool not None):
         Target.__init__(self, url, pool)
-        self.is_name = not self.settle(pool.host, 0)
-
-    cdef bint settle(self, str host, int scope):
-        """Be at this address from now on; False if it is none."""
-        cdef bytes text = host.partition("%")[0].encode()
-        cdef sockaddr_in* four = <sockaddr_in*>&self.place
-        cdef sockaddr_in6* six = <sockaddr_in6*>&self.place
-        memset(&self.place, 0, sizeof(self.place))
-        if inet_pton(AF_INET, text, &four.sin_addr) == 1:
-            four.sin_family = AF_INET
-            four.sin_port = htons(self.pool.port)
-            self.place_size = sizeof(sockaddr_in)
-        elif inet_pton(AF_INET6, text, &six.sin6_addr) == 1 and (scope or "%" not in host):
-            six.sin6_family = AF_INET6
-            six.sin6_port = htons(self.pool.port)
-            six.sin6_scope_id = scope
-            self.place_size = sizeof(sockaddr_in6)
-        else:
-            return False
-        return True
+        self.place = pool.place
+        self.is_name = self.place is None
 
     cdef bint is_known(self) noexcept:
         """Whether a session may go there without asking."""
@@ -131,8 +93,10 @@ cdef class DatagramTarget(Target):
             async with asyncio.timeout(LOOKUP):
                 places = await engine.loop.getaddrinfo(self.pool.host, self.pool.port, type=socket.SOCK_DGRAM)
             host, _, *more = places[0][4]
-            if not self.settle(host, more[1] if more else 0):
+            place = sockaddr_of(host, self.pool.port, more[1] if more else 0)
+            if place is None:
                 raise OSError(f"{host} is no address that can be connected to")
+            self.place = place
             self.known_until = now() + KNOWN
             found = self
         except Exception as error:
@@ -199,10 +163,12 @@ cdef class Session(Timed):
 
     cdef bint open(self, DatagramTarget server) noexcept:
         """Connect to a server; False when that cannot be (errno)."""
-        self.fd = c_socket(server.place.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+        cdef bytes place = server.place
+        cdef const sockaddr* address = <const sockaddr*>PyBytes_AS_STRING(place)
+        self.fd = c_socket(address.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
         if self.fd < 0:
             return False
-        if c_connect(self.fd, <const sockaddr*>&server.place, server.place_size) != 0:
+        if c_connect(self.fd, address, PyBytes_GET_SIZE(place)) != 0:
             return False
         return self.watch_server()
 
@@ -328,8 +294,8 @@ cdef class Session(Timed):
         count_more(home.tally, C_OPEN, -1)
         target_answered(self.target)
         target_end(self.target)
-        if not home.sessions and home.drained is not None and not home.drained.done():
-            home.drained.set_result(None)
+        if not home.sessions:
+            home.room.tell_empty()
 
 
 cdef class Sessions:
@@ -545,14 +511,7 @@ cdef class Sessions:
     async def wait_drained(self, double seconds):
         """Wait until no session is left, at most *seconds*; return how many are."""
         if self.sessions:
-            self.drained = self.engine.loop.create_future()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.drained
-            except TimeoutError:
-                pass
-            finally:
-                self.drained = None
+            await self.room.wait_empty(seconds)
         return len(self.sessions)
 
     def abort(self):

@@ -38,7 +38,6 @@ cdef class Door(Entry):
     cdef readonly bint is_draining
     cdef double idle_rest              # seconds that a connection still has when draining begins: between requests,
     cdef double silent_rest            # and before its first
-    cdef object drained                # future somebody waits for, or None
     cdef Room room                     # for how many of them
     cdef readonly list held            # guests that wait for a place
     cdef list doors                    # all of this loop, this one too

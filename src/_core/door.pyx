@@ -220,8 +220,8 @@ cdef class Door(Entry):
         self.unlink(guest)
         self.connections -= 1
         count_more(self.tally, C_OPEN, -1)
-        if self.connections == 0 and self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
+        if self.connections == 0:
+            self.room.tell_empty()
 
     # ---------------------------------------------------------------- the end
 
@@ -247,16 +247,8 @@ cdef class Door(Entry):
 
     async def wait_drained(self, double seconds):
         """Wait until no connection is left, at most *seconds*; return how many are."""
-        import asyncio
         if self.connections:
-            self.drained = self.engine.loop.create_future()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.drained
-            except TimeoutError:
-                pass
-            finally:
-                self.drained = None
+            await self.room.wait_empty(seconds)
         return self.connections
 
     def abort(self):

@@ -5,11 +5,6 @@
 from libc.stdint cimport uint64_t
 
 
-cdef extern from "sys/socket.h" nogil:
-    cdef struct sockaddr:
-        unsigned short sa_family
-
-
 cdef struct Address:
     unsigned char bytes[16]    # network byte order; v4-mapped when the address is IPv4
     bint known                 # False: there is no IP address (a unix socket, text that is none)
@@ -24,7 +19,6 @@ cdef struct Range:
 
 
 cdef Address no_address() noexcept nogil
-cdef Address address_of_sockaddr(const sockaddr* peer) noexcept nogil
 cdef Address address_of_text(const char* at, Py_ssize_t size) noexcept nogil
 cdef bint is_v4(const Address* address) noexcept nogil
 cdef bint same_address(const Address* a, const Address* b) noexcept nogil

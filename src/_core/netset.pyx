@@ -9,21 +9,10 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-
-cdef extern from "netinet/in.h" nogil:
-    cdef struct in_addr:
-        unsigned int s_addr
-    cdef struct in6_addr:
-        unsigned char s6_addr[16]
-    cdef struct sockaddr_in:
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        in6_addr sin6_addr
+from .sockaddr cimport AF_INET, AF_INET6
 
 
 cdef extern from "arpa/inet.h" nogil:
-    int AF_INET
-    int AF_INET6
     int inet_pton(int family, const char* text, void* out)
     const char* inet_ntop(int family, const void* address, char* out, unsigned int size)
 
@@ -47,19 +36,6 @@ cdef void set_v4(Address* out, const void* four) noexcept nogil:
     out.bytes[11] = 255
     memcpy(&out.bytes[12], four, 4)
     out.known = True
-
-
-cdef Address address_of_sockaddr(const sockaddr* peer) noexcept nogil:
-    """Take the address out of what accept() or getpeername() gave; unknown for any other family."""
-    cdef Address out = no_address()
-    if peer is NULL:
-        return out
-    if peer.sa_family == AF_INET:
-        set_v4(&out, &(<const sockaddr_in*>peer).sin_addr)
-    elif peer.sa_family == AF_INET6:
-        memcpy(out.bytes, &(<const sockaddr_in6*>peer).sin6_addr, 16)
-        out.known = True
-    return out
 
 
 cdef Address address_of_text(const char* at, Py_ssize_t size) noexcept nogil:

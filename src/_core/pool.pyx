@@ -4,38 +4,9 @@ A pool is made once for each combination of transport settings and address and o
 change it. It knows connections only as `Idle`: what they are to the exchange is the upstream's affair.
 """
 
-import os
-
 from libc.limits cimport INT_MAX
-from libc.string cimport memcpy, memset
 
-cdef extern from "arpa/inet.h" nogil:
-    int inet_pton(int family, const char* text, void* address)
-    unsigned short htons(unsigned short number)
-
-cdef extern from "sys/socket.h" nogil:
-    int AF_INET
-    int AF_INET6
-    int AF_UNIX
-
-cdef extern from "sys/un.h" nogil:
-    cdef struct sockaddr_un:
-        unsigned short sun_family
-        char[108] sun_path
-
-cdef extern from "netinet/in.h" nogil:
-    cdef struct in_addr:
-        pass
-    cdef struct in6_addr:
-        pass
-    cdef struct sockaddr_in:
-        unsigned short sin_family
-        unsigned short sin_port
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        unsigned short sin6_family
-        unsigned short sin6_port
-        in6_addr sin6_addr
+from .sockaddr cimport sockaddr_of, sockaddr_of_path
 
 
 cdef class Idle(Timed):
@@ -68,7 +39,7 @@ cdef class Pool:
         if (scheme in ("https", "tls")) != (ssl is not None):
             raise ValueError("an ssl context belongs to https and tls, and to nothing else")
         self.scheme = scheme
-        self.place = place_of_path(path) if scheme == "unix" else place_of(host, port)
+        self.place = sockaddr_of_path(path) if scheme == "unix" else sockaddr_of(host, port, 0)
         self.host = host
         self.port = port
         self.path = path
@@ -140,33 +111,3 @@ cdef class Pool:
             connection = self.top
             self.remove(connection)
             connection.discard()
-
-
-cdef bytes place_of(str host, int port):
-    """The sockaddr of an address; None for a name."""
-    cdef bytes text = host.encode()
-    cdef sockaddr_in four
-    cdef sockaddr_in6 six
-    memset(&four, 0, sizeof(four))
-    memset(&six, 0, sizeof(six))
-    if inet_pton(AF_INET, text, &four.sin_addr) == 1:
-        four.sin_family = AF_INET
-        four.sin_port = htons(port)
-        return (<char*>&four)[:sizeof(four)]
-    if inet_pton(AF_INET6, text, &six.sin6_addr) == 1:
-        six.sin6_family = AF_INET6
-        six.sin6_port = htons(port)
-        return (<char*>&six)[:sizeof(six)]
-    return None
-
-
-cdef bytes place_of_path(str path):
-    """The sockaddr of a unix socket; None where its path is too long for one."""
-    cdef bytes text = os.fsencode(path)
-    cdef sockaddr_un place
-    memset(&place, 0, sizeof(place))
-    if <size_t>len(text) >= sizeof(place.sun_path):
-        return None
-    place.sun_family = AF_UNIX
-    memcpy(place.sun_path, <char*>text, len(text))
-    return (<char*>&place)[:sizeof(place)]

@@ -19,8 +19,10 @@ cdef class Room:
     cdef int cell_of_all
     cdef readonly long long most       # clients of this entry point, in all workers; 0: no limit
     cdef readonly long long most_in_all    # of all entry points
+    cdef object empty                  # future of somebody who waits until nobody is left; None: nobody does
 
     cdef void limit(self, InFlight counts, int cell, int cell_of_all, long long most, long long most_in_all) except *
     cdef Limit take(self, int coming) noexcept
     cdef void leave(self) noexcept
+    cdef void tell_empty(self) noexcept
     cdef tuple told(self, Limit limit)

@@ -5,6 +5,8 @@ are each worker's own. A limit that is not set costs one test a client.
 Source: `core.limits.connections`, `core.limits.connectionsPerEntryPoint`.
 """
 
+import asyncio
+
 from .port cimport Engine
 from .shared cimport InFlight
 
@@ -52,6 +54,22 @@ cdef class Room:
             self.counts.leave(self.cell_of_all)
         if self.most:
             self.counts.leave(self.cell)
+
+    cdef void tell_empty(self) noexcept:
+        """Nobody is left."""
+        if self.empty is not None and not self.empty.done():
+            self.empty.set_result(None)
+
+    async def wait_empty(self, double seconds):
+        """Wait until it is told that nobody is left, at most *seconds*."""
+        self.empty = self.engine.loop.create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.empty
+        except TimeoutError:
+            pass
+        finally:
+            self.empty = None
 
     cdef tuple told(self, Limit limit):
         """What the log says of a limit: the entry point, the limit's name, and how much it is."""

@@ -10,24 +10,13 @@ from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
 from posix.unistd cimport close
 
 from .port cimport NO_FD, READ_SIZE
+from .sockaddr cimport AF_UNIX, name_of, sockaddr, sockaddr_storage
 from .watch cimport READABLE, WRITABLE
 
 cdef extern from "string.h" nogil:
     char* strerror(int number)
 
-cdef extern from "arpa/inet.h" nogil:
-    enum: INET6_ADDRSTRLEN
-    const char* inet_ntop(int family, const void* address, char* text, unsigned int size)
-    unsigned short ntohs(unsigned short number)
-    unsigned int ntohl(unsigned int number)
-
 cdef extern from "sys/socket.h" nogil:
-    cdef struct sockaddr_storage:
-        unsigned short ss_family
-    cdef struct sockaddr:
-        pass
-    int AF_INET
-    int AF_INET6
     int MSG_NOSIGNAL
     int SHUT_WR
     int SOCK_STREAM
@@ -35,7 +24,6 @@ cdef extern from "sys/socket.h" nogil:
     int SOCK_CLOEXEC
     int SOL_SOCKET
     int SO_ERROR
-    int AF_UNIX
     int c_socket "socket"(int family, int kind, int protocol)
     int c_connect "connect"(int fd, const sockaddr* address, unsigned int size)
     int c_shutdown "shutdown"(int fd, int how)
@@ -48,18 +36,6 @@ cdef extern from "sys/socket.h" nogil:
 
 cdef extern from "netinet/in.h" nogil:
     int IPPROTO_TCP
-    cdef struct in_addr:
-        pass
-    cdef struct in6_addr:
-        pass
-    cdef struct sockaddr_in:
-        unsigned short sin_port
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        unsigned short sin6_port
-        unsigned int sin6_flowinfo
-        in6_addr sin6_addr
-        unsigned int sin6_scope_id
 
 cdef extern from "netinet/tcp.h" nogil:
     int TCP_NODELAY
@@ -373,20 +349,6 @@ def tell_leaving(Engine engine not None):
 
 cdef object error_of(int number):
     return OSError(number, strerror(number).decode())
-
-
-cdef object name_of(const sockaddr_storage* address):
-    """An address as socket.socket tells it."""
-    cdef char[INET6_ADDRSTRLEN] text
-    cdef const sockaddr_in* four = <const sockaddr_in*>address
-    cdef const sockaddr_in6* six = <const sockaddr_in6*>address
-    if address.ss_family == AF_INET:
-        inet_ntop(AF_INET, &four.sin_addr, text, INET6_ADDRSTRLEN)
-        return text.decode("ascii"), ntohs(four.sin_port)
-    if address.ss_family == AF_INET6:
-        inet_ntop(AF_INET6, &six.sin6_addr, text, INET6_ADDRSTRLEN)
-        return text.decode("ascii"), ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
-    return ""
 
 
 cdef bint carry(Engine engine, Connection connection, int fd) noexcept:
