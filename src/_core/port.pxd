@@ -79,6 +79,7 @@ cdef class Connection(Peer):
     cdef bint is_closing               # close() or abort() was called, or the connection is lost
     cdef bint sent_eof
     cdef bint got_eof
+    cdef int refusal                   # the error with which the peer has refused to take more; 0: it has not
     cdef bint is_open                  # counted in engine.open
     cdef Deadline timer
     cdef Tunnel tunnel                 # None until the connection is spliced with another
@@ -105,6 +106,7 @@ cdef class Connection(Peer):
     cdef bint may_send(self) noexcept
     cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
                          Py_ssize_t second_size) noexcept
+    cdef void refused(self, int number) noexcept
 
     # Reading: TLS is taken off.
     cdef void shake(self) noexcept

@@ -5,7 +5,7 @@ from email.utils import formatdate
 from ssl import SSLError
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -255,7 +255,7 @@ cdef class Connection(Peer):
     cdef void give(self, const char* at, Py_ssize_t size) noexcept:
         """Give bytes to the kernel as they are."""
         cdef ssize_t sent
-        if self.is_closing:
+        if self.is_closing or self.refusal:
             return
         if not self.may_send():
             self.queue(at, size)
@@ -280,7 +280,7 @@ cdef class Connection(Peer):
             self.encrypt(second, second_size)
             self.push()
             return
-        if self.is_closing:
+        if self.is_closing or self.refusal:
             return
         if not self.may_send():
             self.queue(first, first_size)
@@ -301,19 +301,25 @@ cdef class Connection(Peer):
 
     cdef void after_send(self, ssize_t sent, const char* first, Py_ssize_t first_size, const char* second,
                          Py_ssize_t second_size) noexcept:
-        """Queue what the kernel did not take; a connection that is gone is closed."""
+        """Queue what the kernel did not take; a peer that is gone gets nothing more."""
         if sent == first_size + second_size:
             return
         if sent < 0:
             if errno != EAGAIN:
-                # The peer is gone. Reading will say so too; until then nothing is written any more.
-                self.abort()
+                self.refused(errno)
                 return
             sent = 0
         if sent < first_size:
             self.queue(first + sent, first_size - sent)
             sent = first_size
         self.queue(second + (sent - first_size), second_size - (sent - first_size))
+
+    cdef void refused(self, int number) noexcept:
+        """The peer takes nothing more. What it has said before, perhaps why, is read still; then it is lost."""
+        if (number != EPIPE and number != ECONNRESET) or self.is_paused or self.got_eof or self.sent_eof:
+            self.abort()
+        else:
+            self.refusal = number
 
     cdef void queue(self, const char* at, Py_ssize_t size) noexcept:
         """Leave a copy to the transport, which writes it when the kernel takes it."""
@@ -351,6 +357,9 @@ cdef class Connection(Peer):
 
     cdef void pause(self) noexcept:
         if self.is_paused or self.is_closing or self.transport is None:
+            return
+        if self.refusal:
+            self.abort()           # nobody would ever read on
             return
         self.is_paused = True
         try:

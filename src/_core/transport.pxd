@@ -39,6 +39,7 @@ cdef class Transport:
     cdef bint has_waiting(self) noexcept
     cdef void fill(self) noexcept
     cdef void look(self) noexcept
+    cdef void refused(self, int number) noexcept
     cdef void fail(self, int number) noexcept
     cdef void leave(self, object error) noexcept
     cdef void gone(self) noexcept

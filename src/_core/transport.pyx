@@ -6,7 +6,7 @@ it calls may be called back within a call of its own: that a connection is lost 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNRESET, EINPROGRESS, EINTR, EPIPE, errno
 from posix.unistd cimport close
 
 from .port cimport NO_FD, READ_SIZE
@@ -128,6 +128,10 @@ cdef class Transport:
         """Nothing more comes."""
         cdef Connection connection = self.connection
         cdef Feed feed = self.takes
+        if connection.refusal:
+            # It was reset: whoever wrote has been told, and so this looks like an end.
+            self.fail(connection.refusal)
+            return
         self.is_reading = False
         if feed is not None:
             feed.over(self)
@@ -146,7 +150,7 @@ cdef class Transport:
             sent = c_send(self.fd, PyBytes_AS_STRING(first) + self.begun, rest, MSG_NOSIGNAL)
             if sent < 0:
                 if errno != EAGAIN and errno != EINTR:
-                    self.fail(errno)
+                    self.refused(errno)
                 return
             if sent < rest:
                 self.begun += sent
@@ -166,6 +170,16 @@ cdef class Transport:
         self.look()
         if connection.is_full:
             connection.emptied()
+
+    cdef void refused(self, int number) noexcept:
+        """The peer takes nothing more; as `Connection.refused`."""
+        if (number != EPIPE and number != ECONNRESET) or not self.is_reading:
+            self.fail(number)
+            return
+        self.waiting = None
+        self.begun = 0
+        self.connection.refusal = number
+        self.look()
 
     cdef bint has_waiting(self) noexcept:
         return self.waiting is not None or (self.brings is not None and self.brings.held > 0)
@@ -326,9 +340,7 @@ cdef void on_ready(object owner, int fd, int events) noexcept:
     if transport.is_dialling:
         transport.dialled()
         return
-    if events & WRITABLE:
-        transport.write_on()
-    if events & READABLE and not transport.is_leaving:
+    if events & READABLE:      # first: of a peer that is gone, what it has said
         if not transport.is_reading:
             transport.look()
         elif transport.takes is not None:
@@ -336,6 +348,8 @@ cdef void on_ready(object owner, int fd, int events) noexcept:
             feed.draw()
         else:
             transport.read()
+    if events & WRITABLE and not transport.is_leaving:
+        transport.write_on()
 
 
 def tell_leaving(Engine engine not None):

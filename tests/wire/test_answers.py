@@ -1,6 +1,9 @@
 """What a client gets of an answer, byte by byte."""
 
+import asyncio
 import re
+import socket
+import struct
 
 import pytest
 
@@ -386,6 +389,72 @@ async def test_an_answer_before_the_body_has_come(house):
     await client.send(GET)
     await client.ends()
     await server.rest()
+
+
+UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"
+
+
+async def begun(house):
+    """Begin an upload of which the server reads the head: (client, server)."""
+    backend = house.backend()
+    house.route(backend)
+    client = await house.client()
+    await client.send(UPLOAD)
+    server = await backend.accept()
+    await server.head()
+    return client, server
+
+
+def last_words(server, words):
+    """Say something and close with bytes unread: that makes it a reset. The loop does not run meanwhile."""
+    server.sock.sendall(words)
+    server.sock.close()
+
+
+async def fill(client):
+    """Send until nothing of it is taken any more, nor by the proxy."""
+    refused = 0
+    while refused < 20:
+        try:
+            client.sock.send(bytes(65536))
+            refused = 0
+        except BlockingIOError:
+            refused += 1
+        await asyncio.sleep(0)
+
+
+async def test_the_answer_of_a_server_that_reads_no_further_and_resets(house):
+    """Part of the body waits for it, and writing fails before the answer is read."""
+    client, server = await begun(house)
+    await fill(client)
+    last_words(server, b"HTTP/1.1 413 \r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    answer = await client.answer()
+    assert (answer.status, answer.body) == (413, b"no")
+
+
+async def test_the_answer_of_a_server_that_resets_before_the_next_run_of_the_body(house):
+    """Nothing waits; the client's bytes come first, and then it is too late to write them."""
+    client, server = await begun(house)
+    server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.send(b"more")
+    last_words(server, b"HTTP/1.1 413 \r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    answer = await client.answer()
+    assert (answer.status, answer.body) == (413, b"no")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_reset_is_no_end_of_a_body(house, waits):
+    """Also when writing was told of it, and reading comes to what looks like an end."""
+    client, server = await begun(house)
+    if waits:
+        await fill(client)
+    server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if not waits:
+        client.sock.send(b"more")
+    last_words(server, b"HTTP/1.1 200 OK\r\n\r\npart")
+    await client.until(b"part\r\n")
+    await client.is_cut_off()      # with a reset or without: part of the upload was read, or not
+    assert client.came == b""      # no last chunk
 
 
 async def test_an_answer_while_the_body_comes(house):
