@@ -31,7 +31,7 @@ class Fallback:
         default = stores.get(DEFAULT)
         if default is not None and default.default_certificate is not None:
             return configuration
-        if not self._always and not _ends_tls(configuration):
+        if not self._always and not _has_tls(configuration):
             return configuration
         if self._store is None:
             self._store = Store(default_certificate=make())
@@ -40,12 +40,10 @@ class Fallback:
         return made
 
 
-def _ends_tls(configuration: Configuration) -> bool:
-    """Tell whether TLS of some router ends here."""
-    streams = (router.tls for router in configuration.tcp.routers.values())
-    return any(router.tls is not None for router in configuration.http.routers.values()) or any(
-        tls is not None and not tls.passthrough for tls in streams
-    )
+def _has_tls(configuration: Configuration) -> bool:
+    """Tell whether some router takes connections of TLS. Whom none takes ends here, with a 404."""
+    routers = (*configuration.http.routers.values(), *configuration.tcp.routers.values())
+    return any(router.tls is not None for router in routers)
 
 
 def make() -> CertificatePair:

@@ -102,7 +102,7 @@ async def test_tls_that_ends_here(proxy, server, ask, authority):
 
 
 async def test_tls_that_ends_here_without_any_certificate(proxy, server, ask, authority):
-    """As with HTTPS there is one that nobody believes; who only passes TLS through needs none."""
+    """As with HTTPS there is one that nobody believes."""
     document = {"tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {})}, {"one": await server("one")})}
     client = await ask(await proxy(document), "a.test", check=False)
     assert await client.line() == b"one\n"
@@ -116,6 +116,14 @@ async def test_tls_that_passes_through(proxy, server, ask, authority):
     assert await client.line() == b"inner\n"
     client.send(b"abc\n")
     assert await client.line() == b"ABC\n"
+
+
+async def test_where_tls_only_passes_through_other_names_are_not_found(proxy, server, ask):
+    """Row 9e: whoever no router takes is told so by HTTPS, with a certificate that nobody believes."""
+    document = {"tcp": tcp({"a": ("HostSNI(`a.test`)", "in", {"passthrough": True})}, {"in": await server()})}
+    client = await ask(await proxy(document), "b.test", check=False)
+    client.send(b"GET / HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n")
+    assert (await client.line()).startswith(b"HTTP/1.1 404 ")
 
 
 def everything(authority, made, url, *, rest=True, catch_all=True):
