@@ -149,6 +149,12 @@ def test_old_versions_can_be_asked_for():
     assert any(cipher["name"].endswith("-SHA") for cipher in context.get_ciphers())
 
 
+def test_suites_of_tls_1_3_only_ask_for_that_version():
+    """They cannot be chosen one by one; and what is older has none of those that were listed."""
+    context = made(ServersTransport(cipher_suites=("TLS_AES_128_GCM_SHA256",))).context
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_3
+
+
 GARBAGE = "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n"
 
 
@@ -160,6 +166,10 @@ GARBAGE = "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n"
         ({"root_cas": (GARBAGE,)}, "rootCAs[0]: no certificate can be read: "),
         ({"root_cas": (os.devnull,)}, "rootCAs[0]: no certificate can be read: empty certificate data"),
         ({"cipher_suites": ("TLS_NULL",)}, 'cipherSuites[0]: "TLS_NULL" is not a cipher suite'),
+        (
+            {"cipher_suites": ("TLS_AES_128_GCM_SHA256",), "max_version": "VersionTLS12"},
+            "cipherSuites: all of them are of TLS 1.3, and maxVersion is VersionTLS12",
+        ),
         (
             {"min_version": "VersionTLS13", "max_version": "VersionTLS12"},
             "minVersion: VersionTLS13 is above maxVersion, VersionTLS12",

@@ -102,7 +102,7 @@ def _context(settings: Settings) -> ssl.SSLContext:
     """Make a context that lacks its certificate. Raises Broken."""
     context = new_context(ssl.PROTOCOL_TLS_SERVER)
     is_old = set_versions(context, settings.least, settings.most)
-    set_ciphers(context, settings.ciphers, is_old)
+    set_ciphers(context, settings.ciphers, is_old, needs_all=settings.ciphers != DEFAULT_CIPHERS)
     if settings.protocols:
         context.set_alpn_protocols(list(settings.protocols))
     context.num_tickets = 1 if settings.has_tickets else 0

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .._core import openssl
+from ..config.tls import CIPHER_SUITES
 from .runtime import Broken
 
 _PLACE = re.compile(r" \(_ssl\.c:\d+\)$")
@@ -72,16 +73,29 @@ def set_versions(context: ssl.SSLContext, least: str, most: str) -> bool:
     return context.minimum_version < ssl.TLSVersion.TLSv1_2
 
 
-def set_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...], is_old: bool) -> None:
+def set_ciphers(
+    context: ssl.SSLContext, ciphers: tuple[str, ...], is_old: bool, *, needs_all: bool = True
+) -> None:
     """Choose the suites of TLS 1.2 and older, in OpenSSL's names. Raises Broken.
+
+    needs_all: OpenSSL has to have each of them; else one is enough.
 
     What is older than TLS 1.2 signs with SHA-1, which OpenSSL does on its lowest level only. Whoever writes
     that version, or a suite that is weak, has asked for it.
     """
     try:
         context.set_ciphers(":".join(ciphers or ("DEFAULT",)) + (":@SECLEVEL=0" if is_old else ""))
+        known = {each["name"] for each in context.get_ciphers()}
     except ssl.SSLError:
-        raise Broken(f"cipherSuites: OpenSSL here has none of {', '.join(ciphers)}") from None
+        known = set()
+    missing = [name for name in ciphers if name not in known]
+    if missing and (needs_all or len(missing) == len(ciphers)):
+        raise Broken(f"cipherSuites: OpenSSL here has no {', '.join(map(_written, missing))}")
+
+
+def _written(suite: str) -> str:
+    """Return the name of a suite as documents have it."""
+    return next((ours for ours, theirs in CIPHER_SUITES.items() if theirs == suite), suite)
 
 
 def add_authorities(context: ssl.SSLContext, roots: tuple[bytes, ...], option: str) -> None:

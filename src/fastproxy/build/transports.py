@@ -96,6 +96,11 @@ def tls_of(configured: ServersTransport) -> TLS:
         least=configured.min_version,
         most=configured.max_version,
     )
+    if configured.cipher_suites and not tls.ciphers:
+        # As in Go: who lists suites of TLS 1.3 only speaks nothing older.
+        if (tls.most or MOST) != MOST:
+            raise Broken(f"cipherSuites: all of them are of TLS 1.3, and maxVersion is {tls.most}")
+        tls = tls._replace(least=MOST)
     _check_versions(tls)
     return tls
 
