@@ -42,8 +42,10 @@ class Fallback:
 
 def _has_tls(configuration: Configuration) -> bool:
     """Tell whether some router takes connections of TLS. Whom none takes ends here, with a 404."""
-    routers = (*configuration.http.routers.values(), *configuration.tcp.routers.values())
-    return any(router.tls is not None for router in routers)
+    streams = configuration.tcp.routers.values()
+    return any(router.tls is not None for router in configuration.http.routers.values()) or any(
+        router.tls is not None for router in streams
+    )
 
 
 def make() -> CertificatePair:
