@@ -7,6 +7,7 @@ what nobody needs any more.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .._core.balance import Balancer, Turns
@@ -453,7 +454,7 @@ class Draft:
         if kind in (TRANSPORTS, TCP_TRANSPORTS):
             raise Broken(f"servers transport not found {name}")
         if kind == OPTIONS and name == DEFAULT:
-            return _DEFAULT_TERMS
+            return _default_terms()
         if kind == OPTIONS:
             raise Broken(f"unknown TLS options: {name}")
         bare, _, provider = name.rpartition("@")
@@ -536,8 +537,11 @@ _CALLED: dict[str, str] = {
     UDP_SERVICES: 'the service "{}"',
 }
 
-_DEFAULT_TERMS = terms_of(DEFAULT, Options())
-"""Where nobody declares options of that name."""
+
+@cache
+def _default_terms() -> Terms:
+    """Return the options of that name where nobody declares some. Raises Broken where there is no TLS."""
+    return terms_of(DEFAULT, Options())
 
 
 def _balancer(service: Service | Turns) -> Balancer:
