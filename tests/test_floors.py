@@ -49,9 +49,9 @@ loops launch shared sockets systemd pipe succession control
 middlewares listeners watcher conflicts selfsigned
 reloads slot lending feed workers upgrade memory pulse
 
-build.runtime build.work build.changes build.pem build.transports build.estate build.rules
-build.clientcert build.middlewares build.services build.certificates build.doormen build.routers
-build.tcp build.udp build.draft build.snapshot build.trial build.reception
+build.runtime build.work build.changes build.pages build.overlay build.pem build.transports build.estate
+build.rules build.clientcert build.middlewares build.services build.certificates build.doormen build.routers
+build.tcp build.udp build.state build.draft build.snapshot build.trial build.reception
 
 explain.told explain.questions explain.candidates explain.effects explain.streams explain.connections
 explain.datagrams explain.requests explain.words

@@ -6,6 +6,7 @@ import pytest
 
 from fastproxy.build.certificates import Pair, Settings, Shelf
 from fastproxy.build.runtime import Broken
+from fastproxy.build.work import run_now
 from tests.tls.test_https import document, pair
 
 SECRET = b"s" * 32
@@ -13,6 +14,10 @@ SECRET = b"s" * 32
 
 def made(issued):
     return Pair(issued[0].encode(), issued[1].encode(), SECRET)
+
+
+def shelf_of(pairs):
+    return run_now(Shelf().updated({}, {str(at): each for at, each in enumerate(pairs)}, None))
 
 
 # --- selection ----------------------------------------------------------------------------------------------
@@ -36,7 +41,7 @@ def made(issued):
 )
 def test_selection(issue, sets, name, chosen):
     pairs = [made(issue(*names)) for names in sets]
-    found = Shelf(pairs).find(name)
+    found = shelf_of(pairs).find(name)
     assert found is (None if chosen is None else pairs[chosen])
 
 
@@ -52,7 +57,7 @@ def as_the_reference(pairs, name):
 def test_selection_as_the_reference(issue):
     labels = ["a.x", "b.x", "*.x", "a.b.x", "*.b.x", "c.x"]
     pairs = [made(issue(*sorted({labels[i], labels[j]}))) for i in range(6) for j in range(i + 1, 6)]
-    shelf = Shelf(pairs)
+    shelf = shelf_of(pairs)
     for name in ("a.x", "b.x", "c.x", "d.x", "a.b.x", "z.b.x", "x", "a", "b.a.b.x"):
         assert shelf.find(name) is as_the_reference(pairs, name), name
 

@@ -8,15 +8,18 @@ on other terms than those it began under.
 
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from .. import x509
 from .._core import openssl
 from .._core.arrival import ServeHTTP
 from ..config.tls import CIPHER_SUITES, HTTP, LEAST, MOST, CertificatePair, Options, fault_of_protocols
+from .pages import Pages
 from .pem import add_authorities, content_of, load_pair, new_context, set_ciphers, set_versions
 from .runtime import Broken
+from .work import Work
 
 MOST_CONTEXTS = 64
 """Contexts that one certificate has; more are only there when options change again and again."""
@@ -147,6 +150,10 @@ class Pair:
         except ValueError as error:
             raise Broken(f"certFile: {error}") from None
         self.names = self.facts.names
+        self.label = ",".join(self.names)
+        self.rank = 0
+        """Its place among all: of two with the same names the first one serves."""
+
         self._digest = hashlib.sha256(chain).digest()
         self._contexts: dict[Settings, ssl.SSLContext] = {}
         self._handlings: dict[str, tuple[Settings, ServeHTTP]] = {}
@@ -201,6 +208,13 @@ def pair_of(configured: CertificatePair, secret: bytes) -> Pair:
     )
 
 
+BATCH = 64
+"""Certificates that are put on the shelf between two turns of the loop."""
+
+Rivals = tuple[tuple[str, Pair], ...]
+"""The certificates for one name, each with the name of the object that declares it, the best first."""
+
+
 class Shelf:
     """The certificates of one generation, found by the name that a client asks for.
 
@@ -208,24 +222,52 @@ class Shelf:
     counts: so an exact name goes before a wildcard. Source: "Certificates" of Traefik v3.
     """
 
-    def __init__(self, pairs: Iterable[Pair] = (), default: Pair | None = None) -> None:
+    def __init__(self, rivals: Pages[Rivals] | None = None, default: Pair | None = None) -> None:
+        """Empty unless it comes of `updated`."""
         self.default = default
-        self._exact: dict[str, tuple[str, Pair]] = {}
-        self._below: dict[str, tuple[str, Pair]] = {}
-        for pair in pairs:
-            label = ",".join(pair.names)
+        self._rivals: Pages[Rivals] = rivals if rivals is not None else Pages()
+
+    def updated(
+        self, gone: Mapping[str, Pair], come: Mapping[str, Pair], default: Pair | None
+    ) -> Work["Shelf"]:
+        """Return the shelf after a change: without these, with those, each by the name of its object."""
+        lost: dict[str, set[str]] = {}
+        for declared, pair in gone.items():
             for name in pair.names:
-                table = self._exact
-                if name.startswith("*."):
-                    table, name = self._below, name[2:]
-                known = table.get(name)
-                if known is None or known[0] < label:
-                    table[name] = label, pair
+                lost.setdefault(name, set()).add(declared)
+        gained: dict[str, list[tuple[str, Pair]]] = {}
+        for declared, pair in come.items():
+            for name in dict.fromkeys(pair.names):
+                gained.setdefault(name, []).append((declared, pair))
+        yield None
+        rivals = self._rivals
+        left = iter(dict.fromkeys((*lost, *gained)))
+        while names := list(islice(left, BATCH)):
+            rivals = rivals.updated(
+                {
+                    name: _rivals(rivals.get(name) or (), lost.get(name, ()), gained.get(name, ())) or None
+                    for name in names
+                }
+            )
+            yield None
+        return Shelf(rivals, default)
 
     def find(self, name: str) -> Pair | None:
         """Return the certificate for a name in small letters, or for an address; None: there is none."""
-        exact = self._exact.get(name)
-        below = self._below.get(name.partition(".")[2]) if self._below else None
-        if exact is None or (below is not None and below[0] > exact[0]):
+        exact = self._rivals.get(name)
+        below = self._rivals.get(f"*.{name.partition('.')[2]}")
+        if exact is None or (below is not None and below[0][1].label > exact[0][1].label):
             exact = below
-        return exact[1] if exact is not None else None
+        return exact[0][1] if exact is not None else None
+
+    def twins(self, names: tuple[str, ...]) -> list[str]:
+        """Return who declares certificates with exactly these names, at least one; the first one serves."""
+        rivals = self._rivals.get(names[0]) or ()
+        return [declared for declared, pair in rivals if pair.names == names]
+
+
+def _rivals(before: Rivals, gone: Container[str], come: Iterable[tuple[str, Pair]]) -> Rivals:
+    left = [*(each for each in before if each[0] not in gone), *come]
+    left.sort(key=lambda each: each[1].rank)
+    left.sort(key=lambda each: each[1].label, reverse=True)  # those that are equal stay in their order
+    return tuple(left)

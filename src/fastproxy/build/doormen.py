@@ -4,15 +4,19 @@ Source: "What happens to an accepted TCP connection", rows 5 to 9, and "TLS vers
 v3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from .._core import arrival
 from .._core.arrival import Arrival, Handling, PassOn, Refusal
 from .._core.table import Route
 from ..config.tcp import is_catch_all
+from ..config.tls import DEFAULT
 from .certificates import HTTP, Pair, Shelf, Terms
+from .pages import Pages
 from .runtime import Broken
+from .work import Work
 
 UNRECOGNIZED_NAME = 112
 NO_APPLICATION_PROTOCOL = 120
@@ -21,6 +25,11 @@ INTERNAL_ERROR = 80
 SPOKEN = frozenset([HTTP.encode()])
 MOST_TOLD = 8
 """Protocols of a client that the log tells."""
+
+UNKNOWN_OPTIONS = "unknown TLS options: {}"
+
+BATCH = 256
+"""Names that change between two turns of the loop: less than a millisecond."""
 
 
 class Claim(NamedTuple):
@@ -31,6 +40,72 @@ class Claim(NamedTuple):
     options: str
     is_stream: bool = False
     """It is a TCP router: of its names the rule decides."""
+
+
+Wishes = tuple[tuple[str, int], ...]
+"""Which TLS options routers want for a name, sorted, and how many want each. `conflicts` sees to it that they
+agree; the first one counts."""
+
+
+class Claimed(NamedTuple):
+    """What all claims say about one entry point."""
+
+    hosts: Pages[Wishes]
+    """By name of the HTTP routers, some with `*.` for a first label."""
+
+    routers: int
+    """How many have `tls` there."""
+
+    catch_all: int
+    """How many of these are HTTP routers that take any name."""
+
+    def options(self, name: str) -> str | None:
+        """Return the options that HTTP routers want for a name in small letters; None: none has the name."""
+        wishes = self.hosts.get(name) or self.hosts.get(f"*.{name.partition('.')[2]}")
+        return wishes[0][0] if wishes else None
+
+
+NOTHING_CLAIMED = Claimed(Pages(), 0, 0)
+
+
+def claimed_after(
+    before: Sequence[Claimed], gone: Iterable[Claim], come: Iterable[Claim]
+) -> Work[tuple[Claimed, ...]]:
+    """Return what is claimed on all entry points after a change; where it says nothing new it is the same."""
+    after = list(before)
+    names: list[dict[str, dict[str, int]]] = [{} for _ in before]
+    for by, claims in ((-1, gone), (1, come)):
+        for done, claim in enumerate(claims):
+            for at in claim.tables:
+                rest = not claim.is_stream and (not claim.hosts or "*" in claim.hosts)
+                hosts, routers, catch_all = after[at]
+                after[at] = Claimed(hosts, routers + by, catch_all + by * rest)
+                for host in claim.hosts:
+                    if host != "*":
+                        wanted = names[at].setdefault(host, {})
+                        wanted[claim.options] = wanted.get(claim.options, 0) + by
+            if not done % BATCH:
+                yield None
+    for at, changes in enumerate(names):
+        left = iter(changes.items())
+        while part := dict(islice(left, BATCH)):
+            hosts = after[at].hosts
+            wishes = {host: _wishes(hosts.get(host) or (), by) for host, by in part.items()}
+            after[at] = after[at]._replace(hosts=hosts.updated(wishes))
+            yield None
+    return tuple(after)
+
+
+def _wishes(before: Wishes, changes: Mapping[str, int]) -> Wishes | None:
+    counts = dict(before)
+    for options, by in changes.items():
+        counts[options] = counts.get(options, 0) + by
+    made = tuple(sorted((options, count) for options, count in counts.items() if count))
+    return _USUAL if made == _USUAL else made or None
+
+
+_USUAL: Wishes = ((DEFAULT, 1),)
+"""What nearly all names have: one object for all of them."""
 
 
 class Closed(NamedTuple):
@@ -47,32 +122,31 @@ class Doorman(arrival.Doorman):
 
     def __init__(
         self,
-        hosts: Mapping[str, Accepted],
-        has_rest: bool,
+        claimed: Claimed,
+        terms: Mapping[str, Accepted],
         ending: Mapping[str, Accepted],
-        default: Accepted,
         shelf: Shelf,
     ) -> None:
-        """hosts: terms by name, some with `*.` for a first label. has_rest: some HTTP router takes any name.
-        ending: terms by their own name, of TCP routers where TLS ends. default: of HTTP for all other names.
+        """claimed: on this entry point. terms: for HTTP routers, by the name of the TLS options, those that
+        nobody has declared left out but for `default`. ending: the same for TCP routers where TLS ends.
         """
-        self.has_rest = has_rest
+        self.has_rest = claimed.catch_all > 0
+        self._claimed = claimed
+        self._terms = terms
         self._ending = ending
-        self._exact = {name: terms for name, terms in hosts.items() if not name.startswith("*.")}
-        self._below = {name[2:]: terms for name, terms in hosts.items() if name.startswith("*.")}
-        self._default = default
         self._shelf = shelf
 
     def secure(self, arrival: Arrival, name: str, protocols: tuple[bytes, ...]) -> Handling:
         """Decide row 9: a name that some HTTP router has (a); a TCP router (b), unless it takes everybody and
         some HTTP router does too (c, d); and everything else (e)."""
         name = name.lower()
-        terms = self._exact.get(name) or self._below.get(name.partition(".")[2])
-        if terms is None:
+        options = self._claimed.options(name)
+        if options is None:
             route = arrival.route_of(name, protocols)
             if route is not None and not (self.has_rest and is_catch_all(route.rule.text)):
                 return self._passed_on(route, name, arrival, protocols)
-            terms = self._default
+            options = DEFAULT
+        terms = self._terms.get(options) or Closed(UNKNOWN_OPTIONS.format(options))
         if isinstance(terms, Closed):
             return Refusal(f"TLS for {name or 'no name'}: {terms.reason}")
         return self._accepted(terms, name or arrival.local(), protocols)
@@ -93,7 +167,7 @@ class Doorman(arrival.Doorman):
             return Refusal(f"TLS for {name or 'no name'}: refused by {refusing}")
         if route.terms is None:
             return PassOn(route)
-        terms = self._ending.get(route.terms) or Closed(f'TLS options "{route.terms}" are gone')
+        terms = self._ending.get(route.terms) or Closed(UNKNOWN_OPTIONS.format(route.terms))
         if isinstance(terms, Closed):
             return Refusal(f"TLS for {name or 'no name'}: {terms.reason}")
         if not _fits(protocols, terms.protocols):
@@ -143,29 +217,3 @@ def _listed(protocols: tuple[bytes, ...]) -> str:
     """Return what the log tells of protocols; a hello has room for thirty thousand."""
     told = ", ".join(each.decode("latin-1") for each in protocols[:MOST_TOLD])
     return told + (f" and {len(protocols) - MOST_TOLD} more" if len(protocols) > MOST_TOLD else "")
-
-
-def doormen_of(
-    count: int,
-    always: frozenset[int],
-    claims: Iterable[Claim],
-    terms: Mapping[str, Accepted],
-    ending: Mapping[str, Accepted],
-    default: Accepted,
-    shelf: Shelf,
-) -> tuple[Doorman | None, ...]:
-    """Return the doormen of `count` entry points; None: no TLS there. always: those that have it anyway."""
-    hosts: list[dict[str, Accepted]] = [{} for _ in range(count)]
-    watched, having_rest = set(always), set()
-    for claim in claims:
-        for table in claim.tables:
-            watched.add(table)
-            if not claim.is_stream and (not claim.hosts or "*" in claim.hosts):
-                having_rest.add(table)
-            for host in claim.hosts:
-                if host != "*":
-                    hosts[table][host] = terms.get(claim.options) or default
-    return tuple(
-        Doorman(hosts[at], at in having_rest, ending, default, shelf) if at in watched else None
-        for at in range(count)
-    )

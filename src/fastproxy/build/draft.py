@@ -7,24 +7,22 @@ what nobody needs any more.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from .._core.balance import Balancer, Turns
 from .._core.step import Pipeline, Step
-from .._core.table import Route, Table
+from .._core.table import Route
 from ..config import internal
 from ..config.merge import DEFAULT_TRANSPORT
-from ..config.tls import DEFAULT, Options
+from ..config.tls import DEFAULT
 from ..observe.log import about
-from ..plugins.load import Plugins
 from ..selfsigned import NAME as GENERATED
-from .certificates import Pair, Shelf, Store, Terms, pair_of, terms_of
+from .certificates import Pair, Store, Terms, pair_of, terms_of
 from .changes import Changes
-from .doormen import Accepted, Claim, Closed, Doorman, doormen_of
-from .estate import Estate
+from .doormen import UNKNOWN_OPTIONS, Accepted, Closed, Doorman, claimed_after
 from .middlewares import steps_of
-from .routers import Places, claim_of, conflicts_of, route_of, tables_of, warnings_of
+from .overlay import Overlay
+from .routers import claim_of, conflicts_of, route_of, tables_of, warnings_of
 from .runtime import (
     CERTIFICATES,
     KINDS,
@@ -44,11 +42,11 @@ from .runtime import (
     UDP_SERVICES,
     USERS,
     Broken,
-    Runtime,
     Uses,
     references_of,
 )
 from .services import Service, service_of
+from .state import ROUTES, STEPS, State, default_terms
 from .tcp import (
     StreamTransport,
     load_balancer_of,
@@ -58,13 +56,10 @@ from .tcp import (
     weighted_of,
 )
 from .transports import Transport, transport_of
-from .udp import datagram_balancer_of, flow_of, flows_of, passed_over
+from .udp import Flow, datagram_balancer_of, flow_of, flows_after, queues_after, warned_of
 from .work import Work
 
 log = logging.getLogger(__name__)
-
-Value = TypeVar("Value")
-_MISSING: Any = object()
 
 
 class Failure(NamedTuple):
@@ -73,82 +68,6 @@ class Failure(NamedTuple):
     kind: str
     name: str
     reason: str
-
-
-STEPS = {ROUTERS: MIDDLEWARES, TCP_ROUTERS: TCP_MIDDLEWARES}
-"""Kinds of routers that have middlewares, and of these."""
-
-ROUTES = tuple(STEPS)
-"""Kinds of routers that have tables."""
-
-
-class State:
-    """What a generation leaves to the next: everything built, by name. What is disabled is not in it."""
-
-    def __init__(self, places: Places, plugins: Plugins, estate: Estate, secret: bytes) -> None:
-        """secret: of the instance; the keys of session tickets come of it."""
-        self.places = places
-        self.secret = secret
-        self.plugins = plugins
-        self.estate = estate
-        self.runtime = Runtime((*places.entry_points, *places.udp_entry_points))
-        self.built: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
-        """Kind -> name -> what it became: transports, steps, services, routes."""
-
-        self.pipelines: dict[str, dict[tuple[str, ...], Pipeline]] = {kind: {} for kind in STEPS}
-        """By the names of their middlewares: routers with the same ones share one."""
-
-        self.tables: dict[str, tuple[Table, ...]] = {
-            kind: tuple(Table() for _ in range(places.count_of_tables())) for kind in ROUTES
-        }
-        """By the kind of the routers in them; see `Places.count_of_tables`."""
-
-        self.claims: dict[str, Claim] = {}
-        """By kind and name, of every router with `tls`, also of those that are disabled."""
-
-        self.shelf = Shelf()
-        self.doormen: tuple[Doorman | None, ...] = (None,) * places.size
-        self.flows: tuple[Balancer | None, ...] = ()
-        """The service of each UDP entry point, by its number."""
-
-
-class Overlay(Generic[Value]):
-    """A dictionary and what is to become of it. None means that there is nothing under a name."""
-
-    __slots__ = ("base", "changes", "gone")
-
-    def __init__(self, base: dict[str, Value]) -> None:
-        self.base = base
-        self.changes: dict[str, Value] = {}
-        self.gone: set[str] = set()
-
-    def get(self, name: str) -> Value | None:
-        value = self.changes.get(name)
-        return value if value is not None or name in self.gone else self.base.get(name)
-
-    def put(self, name: str, value: Value | None) -> None:
-        if value is not None:
-            self.changes[name] = value
-        elif name in self.base:
-            self.gone.add(name)
-
-    def old(self) -> list[Value]:
-        """Return what is to go, or to be replaced."""
-        base = self.base
-        return [base[name] for names in (self.gone, self.changes) for name in names if name in base]
-
-    def all(self) -> dict[str, Value]:
-        """Return everything as it is to be."""
-        made = {**self.base, **self.changes}
-        for name in self.gone:
-            del made[name]
-        return made
-
-    def land(self) -> None:
-        """Make it so. Quick also for many: the loop waits meanwhile."""
-        self.base.update(self.changes)
-        for name in self.gone:
-            del self.base[name]
 
 
 class Draft:
@@ -165,19 +84,26 @@ class Draft:
         self.pipelines: dict[str, dict[tuple[str, ...], Pipeline]] = {kind: {} for kind in STEPS}
         self.tables = dict(state.tables)
         self.claims = Overlay(state.claims)
+        self.claimed = state.claimed
+        self.terms, self.ending = state.terms, state.ending
         self.shelf = state.shelf
         self.doormen = state.doormen
-        self.flows = state.flows
+        self.flows, self.queues = state.flows, state.queues
         self.affected = self._affected()
         self._failed: list[Failure] = []
         self._begun: set[tuple[str, str]] = set()
         self._building: list[str] = []
 
     def _affected(self) -> dict[str, dict[str, None]]:
-        """Return the names that are built again: what changed, and whoever uses it."""
+        """Return the names that are built again: what changed, and whoever uses it.
+
+        Who uses TLS options is added when it is known what has become of them.
+        """
         runtime = self.state.runtime
         names = {kind: dict.fromkeys(self.changes.get(kind, ())) for kind in KINDS}
         for used, user in USERS:
+            if used == OPTIONS:
+                continue
             if used == user:
                 _spread(names[used], runtime.nests[used])
             else:
@@ -196,50 +122,70 @@ class Draft:
             for name in self.affected[kind]:
                 yield from self._build(kind, name)
                 yield None
+            if kind == OPTIONS:
+                self._spread_options()
         for kind in ROUTES:
-            old, new = self.built[kind].old(), self.built[kind].changes.values()
+            old, new = self.built[kind].old().values(), self.built[kind].changes.values()
             self.tables[kind] = yield from tables_of(self.state.tables[kind], old, new)
-        if self.affected[UDP_ROUTERS]:
-            self._make_flows()
+        yield from self._make_flows()
         yield from self._build_doormen()
+
+    def _spread_options(self) -> None:
+        """Add the routers whose TLS options can be had now and could not before, or the other way round.
+
+        To others it is all the same what the options say: they know their name.
+        """
+        built, failures = self.built[OPTIONS], self.failures[OPTIONS]
+        for name in self.affected[OPTIONS]:
+            before = _standing(name, built.base.get(name), failures.base.get(name))
+            if before != _standing(name, built.get(name), failures.get(name)):
+                for user in (ROUTERS, TCP_ROUTERS):
+                    self.affected[user].update(_users(self.state.runtime.users_of(user, OPTIONS), [name]))
 
     def _build_doormen(self) -> Work[None]:
         """Make the doormen anew if anything of TLS is different."""
         if self.affected[CERTIFICATES] or self.affected[STORES]:
-            pairs: Overlay[Pair] = self.built[CERTIFICATES]
-            stores = (self.built[STORES].get(name) for name in (DEFAULT, GENERATED))
-            default = next((store.default for store in stores if store and store.default), None)
-            self.shelf = Shelf(pairs.all().values(), default)
-            self._note_twins(pairs.all())
-            yield None
-        claimed = self.claims.changes or self.claims.gone
-        if self.shelf is not self.state.shelf or claimed or self.affected[OPTIONS] or not self._has_begun():
-            claims = self.claims.all()
-            terms = {name: self._accepted(name) for name in {claim.options for claim in claims.values()}}
-            streams = {claim.options for claim in claims.values() if claim.is_stream}
-            ending = {name: self._accepted(name, in_http=False) for name in streams}
-            yield None
-            places = self.state.places
-            self.doormen = doormen_of(
-                places.size,
-                places.secure,
-                claims.values(),
-                terms,
-                ending,
-                self._accepted(DEFAULT),
-                self.shelf,
+            yield from self._fill_shelf()
+        if self.affected[OPTIONS] or not self._has_begun():
+            yield from self._accept_options()
+        claims = self.claims
+        self.claimed = yield from claimed_after(
+            self.state.claimed, claims.old().values(), claims.changes.values()
+        )
+        before = (self.state.shelf, self.state.terms, self.state.claimed)
+        if before != (self.shelf, self.terms, self.claimed) or not self._has_begun():
+            secure = self.state.places.secure
+            self.doormen = tuple(
+                Doorman(each, self.terms, self.ending, self.shelf) if each.routers or at in secure else None
+                for at, each in enumerate(self.claimed)
             )
 
-    def _note_twins(self, pairs: dict[str, Pair]) -> None:
-        """Say of certificates whose names are those of another one that they are not used."""
+    def _fill_shelf(self) -> Work[None]:
+        """Put the certificates where they are found, and say of those that are not used why."""
+        pairs: Overlay[Pair] = self.built[CERTIFICATES]
+        stores = (self.built[STORES].get(name) for name in (DEFAULT, GENERATED))
+        default = next((store.default for store in stores if store and store.default), None)
+        gone, come = pairs.old(), pairs.changes
+        self.shelf = yield from self.state.shelf.updated(gone, come, default)
         warnings = self.warnings[CERTIFICATES]
-        first: dict[tuple[str, ...], str] = {}
-        for name, pair in pairs.items():
-            known = first.setdefault(pair.names, name)
-            told = f"not used: certificate {known} has the same names, {', '.join(pair.names)}"
-            warnings.put(name, (told,) if known != name and pair.names else None)
-        for name in warnings.base.keys() - pairs.keys():
-            warnings.put(name, None)
+        for names in {pair.names: None for pair in (*gone.values(), *come.values()) if pair.names}:
+            twins = self.shelf.twins(names)
+            for name in twins:
+                told = f"not used: certificate {twins[0]} has the same names, {', '.join(names)}"
+                warnings.put(name, (told,) if name != twins[0] else None)
+            yield None
+
+    def _accept_options(self) -> Work[None]:
+        """Note on what terms TLS is spoken for those who want the options that changed."""
+        self.terms, self.ending = dict(self.terms), dict(self.ending)
+        for name in {DEFAULT: None, **self.affected[OPTIONS]}:
+            if name == DEFAULT or self.configured[OPTIONS].get(name) is not None:
+                self.terms[name] = self._accepted(name)
+                self.ending[name] = self._accepted(name, in_http=False)
+            else:
+                self.terms.pop(name, None)
+                self.ending.pop(name, None)
+            yield None
 
     def _has_begun(self) -> bool:
         """Whether there was a generation before."""
@@ -261,6 +207,7 @@ class Draft:
             self._begun.add((kind, name))
         configured = self.configured[kind].get(name)
         made, reason = None, None
+        self.warnings[kind].put(name, None)  # whoever has something to say of it says so again
         if isinstance(configured, str):
             reason = configured
         elif configured is not None:
@@ -314,7 +261,9 @@ class Draft:
         if kind == OPTIONS:
             return (yield lambda: terms_of(name, configured))
         if kind == CERTIFICATES:
-            return (yield lambda: pair_of(configured.pair, secret))
+            made = yield lambda: pair_of(configured.pair, secret)
+            made.rank = self._rank(name)
+            return made
         if kind == STORES:
             pair = configured.default_certificate
             return Store(None if pair is None else (yield lambda: pair_of(pair, secret)))
@@ -389,19 +338,33 @@ class Draft:
             raise Broken(f'TLS options "{name}": {terms.fault}')
         return terms.name
 
-    def _make_flows(self) -> None:
+    def _rank(self, name: str) -> int:
+        """Return the place of a certificate among all: its own, or the last."""
+        before = self.built[CERTIFICATES].base.get(name)
+        if before is not None:
+            return int(before.rank)
+        self.state.ranks += 1
+        return self.state.ranks
+
+    def _make_flows(self) -> Work[None]:
         """Choose the router of each UDP entry point, and say of the others why it is not them."""
-        built, configured, places = self.built[UDP_ROUTERS], self.configured[UDP_ROUTERS], self.state.places
-        flows = built.all()
-        self.flows = flows_of(flows, places)
-        told: dict[str, list[str]] = {}
-        for name, each in configured.all().items():
-            if not isinstance(each, str):
-                told[name] = [*warnings_of(each.entry_points, places.udp_entry_points)]
-        for name, warning in passed_over(flows):
-            told[name].append(warning)
-        for name in {**self.warnings[UDP_ROUTERS].all(), **told}:
-            self.warnings[UDP_ROUTERS].put(name, tuple(told.get(name, ())) or None)
+        flows: Overlay[Flow] = self.built[UDP_ROUTERS]
+        places = self.state.places
+        self.queues = queues_after(self.state.queues, flows.old(), flows.changes)
+        self.flows = flows_after(self.state.flows, self.queues, flows.get, places)
+        yield None
+        again = dict.fromkeys(self.affected[UDP_ROUTERS])
+        for point, queue in self.queues.items():
+            before = self.state.queues.get(point)
+            if before is None or before.last != queue.last:
+                again.update(dict.fromkeys(queue.names))
+        for name in again:
+            configured: Any = self.configured[UDP_ROUTERS].get(name)
+            told: tuple[str, ...] = ()
+            if configured is not None and not isinstance(configured, str):
+                told = warned_of(name, configured, flows.get(name), self.queues, places)
+            self.warnings[UDP_ROUTERS].put(name, told or None)
+            yield None
 
     def _pipeline(self, kind: str, names: tuple[str, ...]) -> Pipeline:
         middlewares, made = STEPS[kind], self.pipelines[kind]
@@ -454,9 +417,9 @@ class Draft:
         if kind in (TRANSPORTS, TCP_TRANSPORTS):
             raise Broken(f"servers transport not found {name}")
         if kind == OPTIONS and name == DEFAULT:
-            return _default_terms()
+            return default_terms()
         if kind == OPTIONS:
-            raise Broken(f"unknown TLS options: {name}")
+            raise Broken(UNKNOWN_OPTIONS.format(name))
         bare, _, provider = name.rpartition("@")
         if kind == SERVICES and provider == internal.PROVIDER and bare in internal.NAMES:
             raise Broken(internal.refusal(bare))
@@ -478,9 +441,11 @@ class Draft:
                 overlay.land()
         self.claims.land()
         self.state.tables = self.tables
+        self.state.claimed = self.claimed
+        self.state.terms, self.state.ending = self.terms, self.ending
         self.state.shelf = self.shelf
         self.state.doormen = self.doormen
-        self.state.flows = self.flows
+        self.state.flows, self.state.queues = self.flows, self.queues
 
     def _land_pipelines(self, kind: str) -> None:
         kept = self.state.pipelines[kind]
@@ -496,7 +461,7 @@ class Draft:
         """Return the work that is left when the snapshot is in its place. Made before `land`, done after."""
         configured = self.state.runtime.configured
         before = {kind: _only(configured[kind], names) for kind, names in self.changes.items()}
-        return self._settle(before, self.services.old())
+        return self._settle(before, list(self.services.old().values()))
 
     def _settle(self, before: dict[str, dict[str, Any]], old: list[Service]) -> Work[None]:
         for kind, objects in self.changes.items():
@@ -538,10 +503,13 @@ _CALLED: dict[str, str] = {
 }
 
 
-@cache
-def _default_terms() -> Terms:
-    """Return the options of that name where nobody declares some. Raises Broken where there is no TLS."""
-    return terms_of(DEFAULT, Options())
+def _standing(name: str, made: Terms | None, reason: str | None) -> tuple[bool, str | None]:
+    """Return what users of TLS options need to know of them: whether they are there, and what is wrong."""
+    if made is not None:
+        return True, made.fault
+    if reason is None and name == DEFAULT:
+        return True, ""
+    return False, reason
 
 
 def _balancer(service: Service | Turns) -> Balancer:

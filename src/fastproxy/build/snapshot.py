@@ -18,10 +18,11 @@ from ..plugins.load import Plugins
 from ..shared import Seat
 from .certificates import Pair
 from .changes import Counts, changes_of, counts_of, difference
-from .draft import Draft, Failure, State
+from .draft import Draft, Failure
 from .estate import Estate
 from .routers import places_of
 from .runtime import CERTIFICATES, ROUTERS, STORES, TCP_ROUTERS, Runtime
+from .state import State
 from .work import Work
 
 

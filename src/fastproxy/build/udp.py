@@ -1,6 +1,6 @@
 """`udp`: services of datagrams, configured -> compiled, and which of them each entry point has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .._core.balance import Balancer, Turns
@@ -8,7 +8,7 @@ from .._core.datagram import DatagramTarget
 from .._core.pool import Pool
 from ..config.udp import UdpLoadBalancer, UdpRouter
 from ..config.values import split_server_address
-from .routers import Places
+from .routers import Places, warnings_of
 from .runtime import Broken
 from .tcp import turns_of
 
@@ -38,20 +38,56 @@ def flow_of(configured: UdpRouter, places: Places, balancer: Balancer) -> Flow:
     return Flow(balancer, points)
 
 
-def flows_of(flows: Mapping[str, Flow], places: Places) -> tuple[Balancer | None, ...]:
-    """Return the service of each entry point, by its number: that of the last router by name."""
-    chosen: list[Balancer | None] = [None] * places.size
-    for name in sorted(flows):
-        for point in flows[name].entry_points:
-            chosen[places.udp_entry_points[point]] = flows[name].balancer
-    return tuple(chosen)
+class Queue(NamedTuple):
+    """The routers of one entry point: of several the last by name serves."""
+
+    names: frozenset[str] = frozenset()
+    last: str = ""
 
 
-def passed_over(flows: Mapping[str, Flow]) -> Iterator[tuple[str, str]]:
-    """Yield routers that do not serve an entry point that they are on, and who does instead."""
-    last = {point: name for name in sorted(flows) for point in flows[name].entry_points}
+Queues = Mapping[str, Queue]
+"""By the name of the entry point; those without routers may be left out."""
+
+
+def queues_after(before: Queues, gone: Mapping[str, Flow], come: Mapping[str, Flow]) -> Queues:
+    """Return the queues after a change of routers; those that it does not touch are the same."""
+    lost, gained = _by_point(gone), _by_point(come)
+    after = dict(before)
+    for point in {**lost, **gained}:
+        names = (before.get(point, Queue()).names - lost.get(point, set())) | gained.get(point, set())
+        after[point] = Queue(names, max(names, default=""))
+    return after
+
+
+def _by_point(flows: Mapping[str, Flow]) -> dict[str, set[str]]:
+    by_point: dict[str, set[str]] = {}
     for name, flow in flows.items():
         for point in flow.entry_points:
-            if last[point] != name:
-                told = f'entryPoint "{point}" is served by router {last[point]}: of several the last by name'
-                yield name, told
+            by_point.setdefault(point, set()).add(name)
+    return by_point
+
+
+def flows_after(
+    before: Sequence[Balancer | None], queues: Queues, flow: Callable[[str], Flow | None], places: Places
+) -> tuple[Balancer | None, ...]:
+    """Return the service of each entry point, by its number."""
+    after = list(before)
+    for point, queue in queues.items():
+        chosen = flow(queue.last)
+        after[places.udp_entry_points[point]] = chosen.balancer if chosen is not None else None
+    return tuple(after)
+
+
+def warned_of(
+    name: str, configured: UdpRouter, flow: Flow | None, queues: Queues, places: Places
+) -> tuple[str, ...]:
+    """Return what is to be told of a router: entry points that are not there, or that others serve."""
+    points = flow.entry_points if flow is not None else ()
+    taken = [(point, queues[point].last) for point in points if queues[point].last != name]
+    return (
+        *warnings_of(configured.entry_points, places.udp_entry_points),
+        *(
+            f'entryPoint "{point}" is served by router {last}: of several the last by name'
+            for point, last in taken
+        ),
+    )
