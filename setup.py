@@ -62,6 +62,8 @@ MODULES = (
     "awaited",
     "balance",
     "port",
+    "engine",
+    "connection",
     "room",
     "transport",
     "siphon",

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from fastproxy._core.engine import Engine
 from fastproxy._core.journal import Journal
-from fastproxy._core.port import Engine
 from fastproxy._core.record import AccessLog
 from fastproxy.config.observability import AccessLog as Settings
 from fastproxy.config.observability import Fields, HeaderFields

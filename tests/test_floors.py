@@ -20,7 +20,7 @@ field journal ledger escape figures head hello netset proxyline index path locat
 
 message framing record
 
-rule balance step port room transport siphon forwarded
+rule balance step port engine connection room transport siphon forwarded
 
 steps_path steps_headers steps_gate awaited table upstream
 

@@ -2,8 +2,8 @@
 
 from .batch cimport CONTROL, Batch
 from .deadline cimport Deadline, Timed
+from .engine cimport Engine
 from .murmur cimport Murmur
-from .port cimport Engine
 from .room cimport Room
 from .snapshot cimport Switch
 from .tally cimport Tally

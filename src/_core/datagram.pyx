@@ -17,9 +17,9 @@ from libc.string cimport memcpy
 
 from .batch cimport Batch, give
 from .deadline cimport Timed, detach, now
+from .engine cimport Engine
 from .murmur cimport Murmur
 from .pool cimport Pool
-from .port cimport Engine
 from .room cimport L_NONE, Limit, Room
 from .shared cimport InFlight
 from .snapshot cimport Snapshot, Switch

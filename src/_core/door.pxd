@@ -1,10 +1,10 @@
 # Who may come in: the connections of an entry point, how many there may be, and who goes when there are too many.
 
+from .connection cimport Connection
 from .entry cimport Entry
 from .ledger cimport Place
 from .message cimport Request
 from .murmur cimport Murmur
-from .port cimport Connection
 from .room cimport Limit, Room
 from .table cimport Route
 

@@ -6,10 +6,10 @@ are busy it waits, and nobody more is accepted meanwhile: others wait in the ker
 ask nothing costs those that do at most a moment, and nobody is refused who could be served a little later.
 """
 
+from .connection cimport Connection
 from .deadline cimport now
 from .message cimport Request
 from .murmur cimport Murmur
-from .port cimport Connection
 from .room cimport L_DESCRIPTORS, L_HERE, L_NONE, Limit, Room
 from .shared cimport InFlight
 from .step cimport NEXT, Step

@@ -1,12 +1,12 @@
 # The client's connection: bytes in, heads out, pipelining, keep-alive, hand-over to splice.
 
+from .connection cimport Connection
 from .door cimport Door, Guest
 from .exchange cimport Exchange
 from .framing cimport Framing
 from .head cimport Parsed
 from .message cimport Request, Response
 from .netset cimport Address, NetSet
-from .port cimport Connection
 from .proxyline cimport Line
 from .table cimport Route
 

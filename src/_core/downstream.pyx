@@ -16,6 +16,7 @@ from libc.string cimport memchr, memcpy
 
 from .deadline cimport now
 from .door cimport Door, Guest, R_BUSY, R_IDLE, R_SILENT, Rank
+from .engine cimport Engine
 from .exchange cimport Exchange, keep_exchange, new_exchange
 from .field cimport F_DATE, F_EXPECT, Field, value_of
 from .forwarded cimport Forwarding
@@ -24,7 +25,7 @@ from .head cimport BAD, Head, PARTIAL, Parsed, WHOLE, has, head_end
 from .message cimport Request, Response
 from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of
-from .port cimport Connection, Engine
+from .port cimport Peer
 from .proxyline cimport LINE_BAD, LINE_NONE, LINE_PARTIAL, read_line
 from .record cimport AccessLog
 from .relay cimport relay
@@ -718,7 +719,7 @@ cdef class Downstream(Guest):
             self.commit(size)
         self.put(b"\r\n", 2)
 
-    cdef Connection upgrade(self):
+    cdef Peer upgrade(self):
         """Give the connection away: what the client sent ahead goes to whoever takes it over."""
         self.timer.due = NEVER
         return self

@@ -1,7 +1,7 @@
 # What a request has to know of the entry point it came in by.
 
+from .engine cimport Engine
 from .forwarded cimport Forwarding
-from .port cimport Engine
 from .record cimport AccessLog
 from .snapshot cimport Switch
 from .tally cimport Tally

@@ -1,10 +1,11 @@
 # One request and its answer: the state machine between two peers. Knows no socket.
 
 from .account cimport Account
+from .engine cimport Engine
 from .entry cimport Entry
 from .framing cimport Framing
 from .head cimport Head
-from .port cimport Engine, Peer
+from .port cimport Peer
 from .snapshot cimport Snapshot
 from .step cimport Step
 from .upstream cimport Upstream

@@ -21,13 +21,13 @@ from cpython.object cimport PyObject
 from libc.errno cimport EMFILE, ENFILE
 
 from .balance cimport Balancer
+from .connection cimport Connection
 from .deadline cimport monotonic
 from .field cimport F_EXPECT, F_HOST, F_IDEMPOTENCY_KEY, F_UPGRADE, Field, value_of
 from .framing cimport LENGTH, NO_BODY
 from .head cimport has
 from .message cimport Answer, Request, Response
 from .phrase cimport phrase_of
-from .port cimport Connection
 from .span cimport Span, bytes_of, find_byte, same_folded, span_of, span_of_bytes
 from .splice cimport splice
 from .step cimport ANSWER, PARK, Pipeline, Step, Verdict
@@ -530,7 +530,7 @@ cdef class Exchange(Account):
     cdef void change_protocol(self) noexcept:
         """101: check what was agreed on, then hand both connections to a splice (RFC 9110, 7.8)."""
         cdef Field* field = self.response.head.find(F_UPGRADE)
-        cdef Connection client, server
+        cdef Peer client, server
         cdef bytes asked = bytes_of(self.request.upgrade)
         cdef str fault = None
         if field is NULL or bytes_of(value_of(field)).lower() != asked.lower():
@@ -550,7 +550,7 @@ cdef class Exchange(Account):
         client = self.client.upgrade()
         server = self.server.upgrade()
         self.server = None
-        splice(client, server, self.target, self.record_later())
+        splice(<Connection>client, <Connection>server, self.target, self.record_later())
         self.target = None
         self.state = TUNNELLED
         self.end()

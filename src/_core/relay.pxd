@@ -1,6 +1,6 @@
 # A client's connection passed on whole to a server of a TCP service.
 
-from .port cimport Connection
+from .connection cimport Connection
 from .proxyline cimport Line
 from .splice cimport Splice
 from .table cimport Route

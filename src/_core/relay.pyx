@@ -8,8 +8,9 @@ from ssl import SSLError
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from .connection cimport Connection
 from .netset cimport address_of_text
-from .port cimport Connection, Peer, Receiver
+from .port cimport Peer, Receiver
 from .proxyline cimport Line, line_of
 from .splice cimport Splice
 from .table cimport Route

@@ -1,6 +1,6 @@
 # How many clients there may be: of an entry point, of all entry points, and of a process that may open so many files.
 
-from .port cimport Engine
+from .engine cimport Engine
 from .shared cimport InFlight
 
 

@@ -7,7 +7,7 @@ Source: `core.limits.connections`, `core.limits.connectionsPerEntryPoint`.
 
 import asyncio
 
-from .port cimport Engine
+from .engine cimport Engine
 from .shared cimport InFlight
 
 

@@ -7,7 +7,7 @@ when little comes again and again, bytes are read and sent as before.
 
 from libc.errno cimport EAGAIN, EINTR, errno
 
-from .port cimport Engine
+from .engine cimport Engine
 from .pipes cimport PIPE_SIZE
 
 cdef extern from *:

@@ -1,6 +1,6 @@
 # Two connections, bytes passed on both ways: upgraded connections, TCP routers.
 
-from .port cimport Connection, Tunnel
+from .connection cimport Connection, Tunnel
 from .record cimport Receipt
 from .target cimport Target
 

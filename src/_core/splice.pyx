@@ -6,7 +6,7 @@ plain socket, it goes by way of a siphon, and that holds what fits into a pipe.
 """
 
 from .deadline cimport monotonic
-from .port cimport READ_SIZE
+from .engine cimport READ_SIZE
 from .siphon cimport siphon
 from .target cimport target_end
 from .transport cimport Transport

@@ -1,6 +1,7 @@
 # A plain socket under a connection: read when there is something, written to when the kernel did not take all.
 
-from .port cimport Connection, Engine
+from .connection cimport Connection
+from .engine cimport Engine
 from .watch cimport Watch
 
 

@@ -9,7 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNRESET, EINPROGRESS, EINTR, EPIPE, errno
 from posix.unistd cimport close
 
-from .port cimport NO_FD, READ_SIZE
+from .connection cimport NO_FD
+from .engine cimport READ_SIZE
 from .sockaddr cimport AF_UNIX, name_of, sockaddr, sockaddr_storage
 from .watch cimport READABLE, WRITABLE
 

@@ -1,10 +1,12 @@
 # A connection to a server: asks, reads the answer, goes back to its pool.
 
+from .connection cimport Connection
+from .engine cimport Engine
 from .framing cimport Framing
 from .head cimport Head
 from .message cimport Response
 from .pool cimport Pool
-from .port cimport Connection, Engine, Receiver
+from .port cimport Receiver
 
 
 cdef enum UpstreamState:

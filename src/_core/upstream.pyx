@@ -10,13 +10,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EMFILE, ENFILE, errno
 from libc.string cimport memcpy
 
+from .connection cimport Connection
+from .engine cimport Engine
 from .field cimport F_CONTENT_LENGTH, F_EXPECT, F_TRAILER, F_TRANSFER_ENCODING
 from .forwarded cimport cut_hop_by_hop, read_connection
 from .framing cimport BROKEN, CHUNKED, Fed, Framing, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_response
 from .head cimport BAD, Head, PARTIAL, Parsed, has, head_end
 from .message cimport Request, Response
 from .pool cimport Pool
-from .port cimport Connection, Engine, Receiver
+from .port cimport Peer, Receiver
 from .session cimport client_session
 from .span cimport Span, same_folded
 from .target cimport Target
@@ -153,7 +155,7 @@ cdef class Upstream(Connection):
         self.abort()
         self.closed()
 
-    cdef Connection upgrade(self):
+    cdef Peer upgrade(self):
         self.receiver = None
         self.response = None
         self.state = U_TUNNEL

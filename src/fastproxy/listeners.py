@@ -16,9 +16,9 @@ from typing import Any
 from ._core.acceptor import Acceptor
 from ._core.datagram import Sessions
 from ._core.downstream import EntryPoint
+from ._core.engine import Engine
 from ._core.journal import Journal
 from ._core.netset import NetSet
-from ._core.port import Engine
 from ._core.record import AccessLog
 from ._core.shared import InFlight, row_width
 from ._core.snapshot import Switch

@@ -11,8 +11,8 @@ import socket
 
 import pytest
 
+from fastproxy._core.engine import Engine
 from fastproxy._core.journal import Journal
-from fastproxy._core.port import Engine
 from fastproxy._core.record import AccessLog
 
 PIPE_BUF = 4096

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastproxy._core.engine import Engine
 from fastproxy._core.journal import Journal
-from fastproxy._core.port import Engine
 from fastproxy._core.record import NUMBER_NAMES, TEXT_NAMES, AccessLog
 from fastproxy.config.observability import FIELDS, Fields, Filters, HeaderFields, QueryParameters
 from fastproxy.config.observability import AccessLog as Settings

@@ -8,9 +8,9 @@ import os
 import pytest
 
 from fastproxy._core.awaited import Awaited
+from fastproxy._core.engine import Engine
 from fastproxy._core.journal import Journal
 from fastproxy._core.netset import NetSet
-from fastproxy._core.port import Engine
 from fastproxy._core.record import AccessLog
 from fastproxy._core.snapshot import Snapshot
 from fastproxy._core.table import Route, Table
