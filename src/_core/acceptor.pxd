@@ -8,6 +8,6 @@ cdef class Acceptor:
     cdef readonly EntryPoint entry
     cdef object short                  # called with the number of an error after which nobody is accepted for a while
     cdef Watch watch                   # None: nobody is accepted
-    cdef int fd                        # borrowed
+    cdef int fd                        # owned
 
     cdef int take(self, int most) noexcept

@@ -1,5 +1,7 @@
 """A socket on which clients are accepted; where a doorman decides about them, their first bytes are looked at."""
 
+import os
+
 from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from posix.unistd cimport close
 
@@ -25,11 +27,22 @@ cdef class Acceptor:
     say about the network goes to nobody.
     """
 
+    def __cinit__(self):
+        self.fd = -1
+
     def __init__(self, EntryPoint entry not None, int fd, object short not None):
-        """fd: borrowed. short: called with the error after which accepting stops, for want of descriptors or memory."""
+        """fd: a copy of it is made. OSError. short: called with the error after which accepting stops, for want of
+        descriptors or memory."""
         self.entry = entry
-        self.fd = fd
+        self.fd = os.dup(fd)
         self.short = short
+
+    def __dealloc__(self):
+        # Of one that nobody has stopped. Others may have the same socket, and then the kernel would go on telling.
+        if self.watch is not None:
+            self.watch.close()
+        if self.fd >= 0:
+            close(self.fd)
 
     def start(self):
         """Accept from now on. OSError."""
@@ -42,10 +55,13 @@ cdef class Acceptor:
         self.watch = watch
 
     def stop(self):
-        """Accept nobody more. May be called twice."""
+        """Accept nobody more, for good. May be called twice."""
         if self.watch is not None:
             self.watch.close()
             self.watch = None
+        if self.fd >= 0:
+            close(self.fd)
+            self.fd = -1
 
     def take_waiting(self, int most):
         """Accept those that wait now, so many of them at most."""
@@ -56,8 +72,8 @@ cdef class Acceptor:
         cdef EntryPoint entry = self.entry
         cdef int fd, number, _each
         for _each in range(most):
-            if entry.held:
-                return 0           # a limit is reached, and accepting rests
+            if entry.held or self.fd < 0:
+                return 0           # a limit is reached, and accepting rests; or it is over
             fd = accept4(self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 number = errno

@@ -135,6 +135,9 @@ cdef class Front:
             raise OSError(f"entry point {home.name}: descriptor {self.fd} cannot be watched")
 
     def __dealloc__(self):
+        # Of one that nobody has left. Others may have the same socket, and then the kernel would go on telling.
+        if self.watch is not None:
+            self.watch.close()
         if self.fd >= 0:
             c_close(self.fd)
 
@@ -154,6 +157,10 @@ cdef class Session(Timed):
         self.fd = -1
 
     def __dealloc__(self):
+        if self.watch is not None:
+            self.watch.close()
+        if self.fd >= 0:
+            c_close(self.fd)       # of one that nobody has ended
         if self.timer.next is NULL:
             return
         if self.home is not None and self.home.engine is not None and self.home.engine.wheel is not None:

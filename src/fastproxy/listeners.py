@@ -259,19 +259,18 @@ class _Acceptor:
     def __init__(self, entry: EntryPoint, bound: socket.socket) -> None:
         self._entry = entry
         self.bound = bound
-        self._copy: socket.socket | None = None
         self._acceptor: Acceptor | None = None
         self._again: asyncio.Handle | None = None
 
     def start(self) -> None:
         """Begin to accept. OSError."""
         _prepare(self.bound)
-        if self._copy is None:
-            self._copy = self.bound.dup()
-            self._copy.setblocking(False)
-            self._copy.listen(BACKLOG)
-            self._acceptor = Acceptor(self._entry, self._copy.fileno(), self._on_short)
-            self._acceptor.start()
+        if self._acceptor is None:
+            self.bound.setblocking(False)
+            self.bound.listen(BACKLOG)
+            acceptor = Acceptor(self._entry, self.bound.fileno(), self._on_short)
+            acceptor.start()
+            self._acceptor = acceptor
 
     def go_on(self) -> None:
         """Accept again after a stop."""
@@ -297,9 +296,6 @@ class _Acceptor:
         if self._acceptor is not None:
             self._acceptor.stop()
             self._acceptor = None
-        if self._copy is not None:
-            self._copy.close()
-            self._copy = None
 
     def _on_short(self, number: int) -> None:
         """Rest for a moment: the system has no descriptors or no memory."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -206,5 +208,34 @@ async def test_tables_stand_in_the_order_of_the_names():
             "metrics": 1,
             "web": 2,
         }
+    finally:
+        close_all(sockets)
+
+
+def watched(inode: int) -> list[str]:
+    """Return what the kernel watches a socket for, by all that is watched in this process."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[eventpoll]":
+                lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+                found += [line for line in lines if f"ino:{inode:x} " in line]
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="the kernel tells nothing")
+@pytest.mark.parametrize("address", ["127.0.0.1:0/tcp", "127.0.0.1:0/udp"])
+async def test_a_listener_that_nobody_stops_leaves_nothing_watched(address):
+    """The socket stays open, for others have it too, and the kernel would tell something that is gone."""
+    static = StaticConfiguration(entry_points={"web": EntryPoint(address=address)})
+    sockets = bind_all(static.entry_points, 1)
+    try:
+        inode = os.fstat(sockets["web"][0].fileno()).st_ino
+        made = listeners_of(static, sockets, Switch(), None)
+        await made["web"].start()
+        assert watched(inode)
+        del made
+        gc.collect()
+        assert watched(inode) == []
     finally:
         close_all(sockets)
