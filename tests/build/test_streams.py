@@ -231,6 +231,7 @@ def test_a_transport_that_cannot_do_tls_serves_who_needs_none(worker):
         ({"dial_timeout": -1, "dial_keep_alive": -1, "termination_delay": -SECOND}, (0.0, 0, -1.0)),
         ({"dial_keep_alive": 1}, (30.0, 1, 0.1)),
         ({"dial_keep_alive": 61 * SECOND + 1}, (30.0, 62, 0.1)),
+        ({"dial_keep_alive": 1_000_000 * 3600 * SECOND}, (30.0, 32767, 0.1)),  # the kernel takes no more
     ],
 )
 def test_times_of_a_transport(options, found):

@@ -38,6 +38,9 @@ from .work import Work
 KEEP_ALIVE = 15
 """Seconds that `dialKeepAlive: 0` means, as in Go."""
 
+MOST_KEEP_ALIVE = 32767
+"""Seconds that the kernel takes (tcp(7)): nine hours."""
+
 
 # --- transports -----------------------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ def stream_transport_of(configured: TcpServersTransport, contexts: Shelf) -> Wor
 def _keep_alive(nanoseconds: int) -> int:
     if nanoseconds < 0:
         return 0
-    return max(-(-nanoseconds // SECOND), 1) if nanoseconds else KEEP_ALIVE
+    return min(max(-(-nanoseconds // SECOND), 1), MOST_KEEP_ALIVE) if nanoseconds else KEEP_ALIVE
 
 
 # --- services -------------------------------------------------------------------------------------------
