@@ -10,7 +10,7 @@ from os import urandom
 
 from .field cimport F_ORIGIN, Field, spelled, value_of
 from .head cimport Head
-from .message cimport Answer, Request, Response, error_answer, host_is_valid
+from .message cimport Answer, Request, Response, error_answer, host_is_valid, plain_answer
 from .span cimport bytes_of, same, span_of, span_of_bytes
 from .step cimport ANSWER, FAULT, NEXT, Step, Verdict
 
@@ -80,7 +80,7 @@ cdef class PassClientCert(Step):
     """PassClientCert(name, fields_of): tell servers which certificate the client has shown.
 
     fields_of: called with the chain, DER, gives pairs (name, value) of bytes; once for requests of one connection
-    that follow one another. Without a certificate nothing is told.
+    that follow one another. Without a certificate nothing is told; with one that is none (ValueError) 400 is answered.
     Source: `http.middlewares.<name>.passTLSClientCert`.
     """
 
@@ -93,7 +93,12 @@ cdef class PassClientCert(Step):
         if request.chain is None:
             return NEXT
         if request.chain is not self.chain:
-            self.fields = list(self.fields_of(request.chain))
+            try:
+                self.fields = list(self.fields_of(request.chain))
+            except ValueError:
+                # OpenSSL lets pass what no rule of it asks for. Go's TLS does not, and nobody is served then.
+                request.answer = plain_answer(400)
+                return ANSWER
             self.chain = request.chain
         for name, value in self.fields:
             request.set_field(name, value)

@@ -2,10 +2,14 @@
 
 import base64
 import ssl
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_plus
 
 import pytest
 from cryptography import x509 as oracle
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.tls.test_https import document, pair
 
@@ -100,6 +104,39 @@ async def test_parts_of_it(telling, client):
             'SAN="me.example,me@a.example,192.0.2.1"',
         )
     )
+
+
+@pytest.fixture
+def unreadable(tmp_path):
+    """Write certificates with a key, as OpenSSL lets them pass."""
+
+    def write(names):
+        key = ec.generate_private_key(ec.SECP256R1())
+        odd = oracle.Name([oracle.NameAttribute(oracle.NameOID.COMMON_NAME, "odd")])
+        alternatives = oracle.UnrecognizedExtension(oracle.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names)
+        now = datetime.now(UTC)
+        made = oracle.CertificateBuilder(odd, odd, key.public_key(), 7, now, now + timedelta(days=1))
+        signed = made.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file = tmp_path / "odd.pem"
+        file.write_bytes(signed.public_bytes(Encoding.PEM) + secret)
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "names",
+    [b"\x30\x07\x87\x05\x01\x02\x03\x04\x05", b"\x30\x04\x82\x02\xff\xff"],
+    ids=["address", "name"],
+)
+async def test_who_shows_what_cannot_be_read_is_told_so(telling, unreadable, names, caplog):
+    """And nobody's log is filled by it: `RequireAnyClientCert` asks for no authority."""
+    here = await telling("RequireAnyClientCert", info={"sans": True})
+    context = here.context()
+    context.load_cert_chain(unreadable(names))
+    assert (await here.get("a.example", context=context)).status == 400
+    assert [each for each in caplog.records if each.levelname in ("WARNING", "ERROR")] == []
 
 
 async def test_nothing_is_asked_for_nothing_is_told(telling, client):

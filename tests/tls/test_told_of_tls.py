@@ -87,6 +87,13 @@ async def test_subject_of_the_client(logged, authority, auth):
     assert "TLSClientSubject" not in second
 
 
+def test_a_certificate_that_cannot_be_read_has_no_subject():
+    class Odd:
+        version, cipher, certificate = "TLSv1.3", "TLS_AES_128_GCM_SHA256", b"\x30\x00"
+
+    assert accesslog.tls_of(Odd()) == (b"1.3", b"TLS_AES_128_GCM_SHA256", b"")
+
+
 @pytest.mark.parametrize(("kept", "calls"), [("keep", 1), ("drop", 0)])
 async def test_it_is_asked_once_for_a_connection(logged, monkeypatch, kept, calls):
     asked = []

@@ -121,10 +121,13 @@ class Session(Protocol):
 
 
 def tls_of(session: Session) -> tuple[bytes, bytes, bytes]:
-    """Return version, cipher suite and subject of the client's certificate, b"" where it has shown none."""
+    """Return version, cipher suite and subject of the client's certificate, b"" where none can be read."""
     version = session.version.removeprefix("TLSv")
     name, der = session.cipher, session.certificate
-    subject = x509.distinguished(x509.read(der).subject) if der else ""
+    try:
+        subject = x509.distinguished(x509.read(der).subject) if der else ""
+    except ValueError:
+        subject = ""
     return version.encode(), _SUITES.get(name, name).encode(), subject.encode(errors="replace")
 
 
