@@ -257,6 +257,21 @@ async def test_alpn_is_negotiated_for_the_server_behind(proxy, server, ask, auth
     assert await client.line() == b"one\n"
 
 
+async def test_options_for_tcp_alone_hold_as_soon_as_they_change(proxy, server, ask, authority):
+    """HTTP cannot be served on them, neither before nor after; TCP can, and asks for a certificate now."""
+    options = {"alpnProtocols": ["postgresql"], "maxVersion": "VersionTLS12"}
+    document = {
+        "tcp": tcp({"a": ("HostSNI(`a.test`)", "one", {"options": "pg"})}, {"one": await server("one")}),
+        "tls": {**certificates(authority, "a.test"), "options": {"pg": options}},
+    }
+    house = await proxy(document)
+    assert await (await ask(house, "a.test")).line() == b"one\n"
+    sure = {"clientAuth": {"clientAuthType": "RequireAnyClientCert"}}
+    await house.apply({**document, "tls": {**document["tls"], "options": {"pg": {**options, **sure}}}})
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        await ask(house, "a.test")
+
+
 async def test_http_1_is_let_in_where_h2_is_spoken(proxy, server, ask, authority):
     """As if it had offered nothing; whoever offers something else is not. Source: Go's negotiateALPN."""
     document = {

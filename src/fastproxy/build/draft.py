@@ -152,8 +152,8 @@ class Draft:
         self.claimed = yield from claimed_after(
             self.state.claimed, claims.old().values(), claims.changes.values()
         )
-        before = (self.state.shelf, self.state.terms, self.state.claimed)
-        if before != (self.shelf, self.terms, self.claimed) or not self._has_begun():
+        before = (self.state.shelf, self.state.terms, self.state.ending, self.state.claimed)
+        if before != (self.shelf, self.terms, self.ending, self.claimed) or not self._has_begun():
             secure = self.state.places.secure
             self.doormen = tuple(
                 Doorman(each, self.terms, self.ending, self.shelf) if each.routers or at in secure else None
