@@ -48,7 +48,7 @@ def facts(settings, texts, numbers, count, epoch):
     if client == b"-":
         told["ClientAddr"] = told["ClientPort"] = b"-"
     if number("size") not in (0, number("origin_size")):
-        # Of doubles, as in Go: a quotient of whole numbers would be rounded once, beyond 2**53 to another one.
+        # Of doubles, as in Go: beyond 2**53 a quotient of whole numbers would be rounded to another one.
         told["GzipRatio"] = float(number("origin_size")) / float(number("size"))
     for name, key in (
         ("router", "RouterName"),
