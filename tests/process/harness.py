@@ -37,6 +37,23 @@ http:
 """
 
 
+def static_of(**changes):
+    """Return a static configuration, of two workers unless it is said otherwise."""
+    values = {"workers": 2, "accept": "0s", "grace": "10s", "watch": "true", "log": ""}
+    return STATIC.format(**values | changes)
+
+
+def routes(backend, rule="PathPrefix(`/`)"):
+    """Return a dynamic configuration of one router."""
+    return DYNAMIC.format(rule=rule, port=backend.port)
+
+
+def write(folder, text):
+    """Replace the dynamic file as editors and deployment tools do: by a rename."""
+    (folder / "dynamic.new").write_text(text)
+    (folder / "dynamic.new").rename(folder / "dynamic.yml")
+
+
 class Backend:
     """Answers `/slow` when `release` is set, everything else at once, each time on a new connection."""
 
@@ -114,8 +131,12 @@ class Fastproxy:
     def ready(self):
         """Wait until it serves; returns itself."""
         self.until("fastproxy is ready")
-        self.port = int(self.until(r"entry point web listens on .*:(\d+)")[1])
+        self.port = self.port_of("web")
         return self
+
+    def port_of(self, name):
+        """Return where an entry point listens."""
+        return int(self.until(rf"entry point {name} listens on \S+:(\d+)")[1])
 
     def workers(self, of=None):
         """Return the process numbers of the workers that are there now. of: of which supervisor."""

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from tests.process.harness import Backend, Fastproxy, Request, wait_for
+from tests.process.harness import Fastproxy, Request, wait_for
 
 STATIC = """\
 entryPoints:
@@ -34,26 +34,10 @@ http:
 
 
 @pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(tmp_path, backend):
+def start(launch, backend):
     """Return a function that starts two workers with settings of the access log."""
-    started = []
-
-    def start(access):
-        (tmp_path / "fastproxy.yml").write_text(STATIC.format(access=access))
-        (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(port=backend.port))
-        started.append(Process(["--configFile=fastproxy.yml"], tmp_path))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
+    dynamic = DYNAMIC.format(port=backend.port)
+    return lambda access: launch(STATIC.format(access=access), dynamic, kind=Process)
 
 
 class Process(Fastproxy):

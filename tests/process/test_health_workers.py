@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.process.harness import PATIENCE, Fastproxy, wait_for
+from tests.process.harness import PATIENCE, wait_for, write
 
 STATIC = """\
 entryPoints: {db: {address: "127.0.0.1:0"}, traefik: {address: "127.0.0.1:0"}}
@@ -55,37 +55,26 @@ class Server:
 
 
 @pytest.fixture
-def instance(tmp_path):
+def instance(tmp_path, launch):
     """Start a fastproxy in front of a server that is well and one that is not."""
     well, sick = Server(b"one"), Server(b"ill")
-    (tmp_path / "fastproxy.yml").write_text(STATIC)
 
-    def write(more=""):
-        text = DYNAMIC.format(first=well.port, second=sick.port, more=more)
-        (tmp_path / "new.yml").write_text(text)
-        os.replace(tmp_path / "new.yml", tmp_path / "dynamic.yml")
+    def dynamic(more=""):
+        return DYNAMIC.format(first=well.port, second=sick.port, more=more)
 
-    write()
-    running = Fastproxy(["--configFile=fastproxy.yml"], tmp_path)
-    running.write = write
-    try:
-        running.until("fastproxy is ready")
-        yield running, well, sick
-    finally:
-        running.close()
-        well.listener.close()
-        sick.listener.close()
-
-
-def port(running, name):
-    return int(running.until(rf"entry point {name} listens on 127\.0\.0\.1:(\d+)")[1])
+    running = launch(STATIC, dynamic())
+    running.write = lambda more: write(tmp_path, dynamic(more))
+    running.until("fastproxy is ready")
+    yield running, well, sick
+    well.listener.close()
+    sick.listener.close()
 
 
 def words(running, count=24):
     """Return what clients of all workers are told."""
     found = set()
     for _ in range(count):
-        with socket.create_connection(("127.0.0.1", port(running, "db")), timeout=PATIENCE) as client:
+        with socket.create_connection(("127.0.0.1", running.port_of("db")), timeout=PATIENCE) as client:
             with contextlib.suppress(ConnectionError):
                 client.sendall(b"?")
             found.add(answer_on(client))
@@ -101,7 +90,7 @@ def answer_on(client):
 
 
 def statuses(running):
-    url = f"http://127.0.0.1:{port(running, 'traefik')}/api/tcp/services/db@file"
+    url = f"http://127.0.0.1:{running.port_of('traefik')}/api/tcp/services/db@file"
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return json.load(answer)["serverStatus"]
 

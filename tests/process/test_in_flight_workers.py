@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.process.harness import PATIENCE, Fastproxy, wait_for
+from tests.process.harness import PATIENCE, wait_for
 
 AMOUNT, WORKERS, CLIENTS = 6, 3, 40
 
@@ -26,25 +26,19 @@ tcp:
 
 
 @pytest.fixture
-def instance(tmp_path):
+def instance(launch):
     """Start a fastproxy in front of a socket on which nobody says anything."""
     with socket.create_server(("127.0.0.1", 0), backlog=CLIENTS) as server:
-        (tmp_path / "fastproxy.yml").write_text(STATIC)
-        (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(amount=AMOUNT, port=server.getsockname()[1]))
-        running = Fastproxy(["--configFile=fastproxy.yml"], tmp_path)
-        try:
-            running.until("fastproxy is ready")
-            yield running, server
-        finally:
-            running.close()
+        running = launch(STATIC, DYNAMIC.format(amount=AMOUNT, port=server.getsockname()[1]))
+        running.until("fastproxy is ready")
+        yield running, server
 
 
 class Clients:
     """Connections through the proxy; those that are refused are closed by it."""
 
     def __init__(self, running):
-        port = int(running.until(r"entry point db listens on 127\.0\.0\.1:(\d+)")[1])
-        self.address, self.open = ("127.0.0.1", port), []
+        self.address, self.open = ("127.0.0.1", running.port_of("db")), []
 
     def come(self, count):
         self.open += [socket.create_connection(self.address, timeout=PATIENCE) for _ in range(count)]

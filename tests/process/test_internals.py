@@ -1,6 +1,5 @@
 """API and ping of a whole instance: real processes, real sockets, real signals."""
 
-import glob
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from tests.process.harness import PATIENCE, Backend, Fastproxy
+from tests.process.harness import PATIENCE, write
 
 STATIC = """\
 entryPoints:
@@ -42,39 +41,29 @@ http:
 
 
 @pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
+def temporary(monkeypatch):
+    """A folder for the temporary files of this test's instances; nothing may be left in it in the end."""
+    folder = tempfile.mkdtemp(dir="/tmp")
+    monkeypatch.setenv("TMPDIR", folder)
+    yield
+    assert not os.listdir(folder), "the sockets of the internal services are still there"
+    os.rmdir(folder)
 
 
 @pytest.fixture
-def start(tmp_path, backend, monkeypatch):
-    """Return a function that starts a fastproxy; its temporary files lie in a folder of the test."""
-    temporary = tempfile.mkdtemp(dir="/tmp")
-    monkeypatch.setenv("TMPDIR", temporary)
-    started = []
+def start(temporary, launch, backend):
+    """Return a function that starts a fastproxy."""
 
     def start(more="api: {insecure: true}\nping: {}", accept="0s"):
-        (tmp_path / "fastproxy.yml").write_text(STATIC.format(more=more, accept=accept))
-        write(tmp_path, backend)
-        proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path)
-        started.append(proxy)
-        proxy.ready()
-        proxy.inside = int(proxy.until(r"entry point traefik listens on .*:(\d+)")[1])
+        proxy = launch(STATIC.format(more=more, accept=accept), shop(backend)).ready()
+        proxy.inside = proxy.port_of("traefik")
         return proxy
 
-    yield start
-    for each in started:
-        each.close()
-    left = glob.glob(f"{temporary}/*")
-    assert not left, "the sockets of the internal services are still there"
-    os.rmdir(temporary)
+    return start
 
 
-def write(folder, backend, path="/shop"):
-    (folder / "dynamic.new").write_text(DYNAMIC.format(path=path, port=backend.port))
-    (folder / "dynamic.new").rename(folder / "dynamic.yml")
+def shop(backend, path="/shop"):
+    return DYNAMIC.format(path=path, port=backend.port)
 
 
 def ask(port, path):
@@ -122,7 +111,7 @@ def test_a_reload_switches_the_api_together_with_the_routers(start, tmp_path, ba
     proxy = start()
     assert ask(proxy.port, "/shop") == (200, b"ok")
     for number in range(2, 5):
-        write(tmp_path, backend, f"/shop{number}")
+        write(tmp_path, shop(backend, f"/shop{number}"))
         proxy.until("configuration serves", number)
         assert ask(proxy.port, f"/shop{number}") == (200, b"ok")
         assert read(proxy.inside, "/api/http/routers/shop@file")["rule"] == f"Path(`/shop{number}`)"
@@ -134,7 +123,7 @@ def test_the_api_survives_the_death_of_workers(start, tmp_path, backend):
     for worker in proxy.workers():
         os.kill(worker, signal.SIGKILL)
     proxy.until("serves in place of the one that died", 2)
-    write(tmp_path, backend, "/other")
+    write(tmp_path, shop(backend, "/other"))
     proxy.until("configuration serves", 2)
     assert read(proxy.inside, "/api/http/routers/shop@file")["rule"] == "Path(`/other`)"
     stop(proxy)

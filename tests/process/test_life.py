@@ -9,43 +9,19 @@ import sys
 
 import pytest
 
-from tests.process.harness import DYNAMIC, STATIC, Backend, Fastproxy, Request, is_alive, wait_for
+from tests.process.harness import Fastproxy, Request, is_alive, routes, static_of, wait_for, write
 
 SERVES = "configuration serves"
 
 
 @pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(tmp_path, backend):
+def start(launch, backend):
     """Return a function that writes the files and starts a fastproxy with them."""
-    started = []
 
     def start(*, dynamic=None, static=None, **changes):
-        values = {"workers": 2, "accept": "0s", "grace": "10s", "watch": "true", "log": "", **changes}
-        (tmp_path / "fastproxy.yml").write_text(static or STATIC.format(**values))
-        write(tmp_path, dynamic if dynamic is not None else routes(backend))
-        started.append(Fastproxy(["--configFile=fastproxy.yml"], tmp_path))
-        return started[-1]
+        return launch(static or static_of(**changes), routes(backend) if dynamic is None else dynamic)
 
-    yield start
-    for each in started:
-        each.close()
-
-
-def routes(backend, rule="PathPrefix(`/`)"):
-    return DYNAMIC.format(rule=rule, port=backend.port)
-
-
-def write(folder, text):
-    """Replace the dynamic file as editors and deployment tools do: by a rename."""
-    (folder / "dynamic.new").write_text(text)
-    (folder / "dynamic.new").rename(folder / "dynamic.yml")
+    return start
 
 
 # --- start ------------------------------------------------------------------------------------------------
@@ -154,8 +130,7 @@ def test_without_standard_descriptors_it_serves_all_the_same(start, tmp_path, ba
     first = tmp_path / "closed.log"
     wait_for(lambda: first.exists() and "is ready" in first.read_text())
     command = f"exec {sys.executable} -m fastproxy --configFile=fastproxy.yml 0<&- 1>&- 2>&-"
-    static = STATIC.format(workers=1, accept="0s", grace="10s", watch="true", log="fastproxy.log")
-    (tmp_path / "fastproxy.yml").write_text(static)
+    (tmp_path / "fastproxy.yml").write_text(static_of(workers=1, log="fastproxy.log"))
     process = subprocess.Popen(["sh", "-c", command], cwd=tmp_path, process_group=0)
     log = tmp_path / "fastproxy.log"
     wait_for(lambda: log.exists() and "is ready" in log.read_text())

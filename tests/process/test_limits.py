@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.harness import DYNAMIC, Backend, Fastproxy
+from tests.process.harness import Fastproxy, routes
 
 STATIC = """\
 entryPoints:
@@ -28,31 +28,18 @@ SILENT = 0.5
 
 
 @pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(tmp_path, backend):
+def start(launch, backend):
     """Return a function that starts a fastproxy with limits; files: how many it may have open."""
-    started = []
 
     def start(*, connections=0, here=0, workers=2, files=0):
-        static = STATIC.format(connections=connections, here=here, workers=workers)
-        (tmp_path / "fastproxy.yml").write_text(static)
-        (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        started.append(Fastproxy(["--configFile=fastproxy.yml"], tmp_path))
+        made = launch(STATIC.format(connections=connections, here=here, workers=workers), routes(backend))
         if files:
             # Before it asks: the interpreter has yet to start.
-            resource.prlimit(started[-1].process.pid, resource.RLIMIT_NOFILE, (min(files, before[0]), files))
-        return started[-1].ready()
+            resource.prlimit(made.process.pid, resource.RLIMIT_NOFILE, (min(files, before[0]), files))
+        return made.ready()
 
-    yield start
-    for each in started:
-        each.close()
+    return start
 
 
 class Client:

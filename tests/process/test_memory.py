@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.process.harness import Backend, Fastproxy, Request, is_alive, wait_for
+from tests.process.harness import Request, is_alive, wait_for
 
 STATIC = """\
 entryPoints:
@@ -41,30 +41,18 @@ class Hoard(Middleware):
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start(tmp_path, launch, backend, monkeypatch):
     """Return a function that starts a fastproxy with a limit, and a plugin that keeps 200 MiB on `/grow`."""
-    backend, started = Backend(), []
     (tmp_path / "hoard.py").write_text(PLUGIN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    def start(most):
-        (tmp_path / "fastproxy.yml").write_text(STATIC.format(most=most))
-        (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(port=backend.port))
-        started.append(Fastproxy(["--configFile=fastproxy.yml"], tmp_path))
-        started[-1].backend = backend
-        return started[-1].ready()
-
-    yield start
-    for each in started:
-        each.close()
-    backend.close()
+    return lambda most: launch(STATIC.format(most=most), DYNAMIC.format(port=backend.port)).ready()
 
 
-def test_a_worker_that_grows_is_replaced_and_what_it_does_is_not_lost(start):
+def test_a_worker_that_grows_is_replaced_and_what_it_does_is_not_lost(start, backend):
     proxy = start("150MiB")
     [large] = proxy.workers()
     slow = Request(proxy.port, "/slow")
-    assert proxy.backend.asked.get(timeout=10) == "/slow"
+    assert backend.asked.get(timeout=10) == "/slow"
     assert proxy.get("/grow") == 200
     proxy.until(
         rf"worker 1 \(pid {large}\) holds \d+\.\d MiB, core.limits.workerMemory is 150.0 MiB: "
@@ -73,7 +61,7 @@ def test_a_worker_that_grows_is_replaced_and_what_it_does_is_not_lost(start):
     proxy.until(r"worker 2 \(pid \d+\) serves")
     assert [proxy.get() for _ in range(20)] == [200] * 20
     assert is_alive(large)  # it has a request to answer
-    proxy.backend.release.set()
+    backend.release.set()
     assert slow.status() == 200
     wait_for(lambda: large not in proxy.workers())
     assert len(proxy.workers()) == 1

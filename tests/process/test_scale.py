@@ -1,6 +1,5 @@
 """One worker more or fewer, and sockets whose own worker does not accept: nobody waits for it."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -8,30 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.harness import DYNAMIC, STATIC, Backend, Fastproxy, Request, is_alive, wait_for
+from tests.process.harness import Request, is_alive, routes, static_of, wait_for
 
 
 @pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(tmp_path, backend):
+def start(launch, backend):
     """Return a function that starts a fastproxy with so many workers."""
-    with contextlib.ExitStack() as stack:
 
-        def start(workers, grace="10s"):
-            values = {"workers": workers, "accept": "10m", "grace": grace, "watch": "false", "log": ""}
-            (tmp_path / "fastproxy.yml").write_text(STATIC.format(**values))
-            (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
-            proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path)
-            stack.callback(proxy.close)
-            return proxy.ready()
+    def start(workers, grace="10s"):
+        values = static_of(workers=workers, accept="10m", grace=grace, watch="false")
+        return launch(values, routes(backend)).ready()
 
-        yield start
+    return start
 
 
 def asked_often(proxy, count=40):

@@ -17,7 +17,7 @@ from fastproxy import systemd
 from fastproxy.config.static import EntryPoint
 from fastproxy.sockets import BindError
 from fastproxy.systemd import given_sockets, notify, watchdog_seconds
-from tests.process.harness import DYNAMIC, PATIENCE, Backend, Fastproxy, Request, is_alive, wait_for
+from tests.process.harness import PATIENCE, Request, is_alive, routes, wait_for
 
 STATIC = """\
 entryPoints: {{web: {{address: "{address}"}}}}
@@ -75,22 +75,14 @@ UNITS = Path(__file__).parent.parent.parent / "packaging" / "systemd"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(launch, backend):
     """Return a function that starts a fastproxy, by itself or with a socket of that name passed."""
-    backend = Backend()
-    with contextlib.ExitStack() as stack:
-        stack.callback(backend.close)
 
-        def start(name="", address="127.0.0.1:0", **environment):
-            (tmp_path / "fastproxy.yml").write_text(STATIC.format(address=address))
-            (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
-            before = [sys.executable, "-c", SYSTEMD, name] if name else []
-            proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=before, **environment)
-            stack.callback(proxy.close)
-            return proxy
+    def start(name="", address="127.0.0.1:0", **environment):
+        before = [sys.executable, "-c", SYSTEMD, name] if name else []
+        return launch(STATIC.format(address=address), routes(backend), before=before, **environment)
 
-        start.backend = backend
-        yield start
+    return start
 
 
 def pid_of(proxy, count=1):
@@ -149,19 +141,15 @@ class Asker:
         return address
 
 
-def test_one_worker_takes_datagrams_from_a_passed_socket_and_another_when_it_dies(tmp_path):
+def test_one_worker_takes_datagrams_from_a_passed_socket_and_another_when_it_dies(launch):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
         server.settimeout(PATIENCE)
         server.bind(("127.0.0.1", 0))
-        (tmp_path / "fastproxy.yml").write_text(UDP_STATIC)
-        (tmp_path / "dynamic.yml").write_text(UDP_DYNAMIC.format(port=server.getsockname()[1]))
         before = [sys.executable, "-c", UDP_SYSTEMD, "web"]
-        proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=before)
-        stack.callback(proxy.close)
+        proxy = launch(UDP_STATIC, UDP_DYNAMIC.format(port=server.getsockname()[1]), before=before)
         proxy.until("fastproxy is ready")
-        port = int(proxy.until(r"entry point web listens on 127\.0\.0\.1:(\d+)")[1])
-        askers = [Asker(port, server) for _ in range(10)]
+        askers = [Asker(proxy.port_of("web"), server) for _ in range(10)]
         for each in askers:
             stack.callback(each.socket.close)
         first = [each.ask() for each in askers]
@@ -272,16 +260,16 @@ def test_signs_of_life(start, heard):
         heard("WATCHDOG=1")
 
 
-def test_signs_of_life_while_connections_end(start, heard):
+def test_signs_of_life_while_connections_end(start, backend, heard):
     """The end may take longer than systemd waits for a sign."""
     proxy = start(**heard.environment, WATCHDOG_USEC="100000").ready()
     slow = Request(proxy.port, "/slow")
-    assert start.backend.asked.get(timeout=PATIENCE) == "/slow"
+    assert backend.asked.get(timeout=PATIENCE) == "/slow"
     proxy.signal(signal.SIGTERM)
     heard("STOPPING=1")
     for _ in range(3):
         heard("WATCHDOG=1")
-    start.backend.release.set()
+    backend.release.set()
     assert slow.status() == 200
     assert proxy.wait() == 0
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.process.harness import Fastproxy, wait_for
+from tests.process.harness import wait_for
 
 STATIC = """\
 entryPoints:
@@ -32,31 +32,20 @@ udp:
 
 
 @pytest.fixture
-def instance(tmp_path):
+def instance(launch):
     """Start a fastproxy in front of a socket that listens and one that takes datagrams."""
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         for each in (tcp, udp):
             each.settimeout(10)
-        (tmp_path / "fastproxy.yml").write_text(STATIC)
-        (tmp_path / "dynamic.yml").write_text(
-            DYNAMIC.format(tcp=tcp.getsockname()[1], udp=udp.getsockname()[1])
-        )
-        running = Fastproxy(["--configFile=fastproxy.yml"], tmp_path)
-        try:
-            running.until("fastproxy is ready")
-            yield running, tcp, udp
-        finally:
-            running.close()
-
-
-def port(running, name):
-    return int(running.until(rf"entry point {name} listens on 127\.0\.0\.1:(\d+)")[1])
+        running = launch(STATIC, DYNAMIC.format(tcp=tcp.getsockname()[1], udp=udp.getsockname()[1]))
+        running.until("fastproxy is ready")
+        yield running, tcp, udp
 
 
 def connected(running, tcp):
     """Return both ends of a connection through the proxy."""
-    client = socket.create_connection(("127.0.0.1", port(running, "db")), timeout=10)
+    client = socket.create_connection(("127.0.0.1", running.port_of("db")), timeout=10)
     server, _ = tcp.accept()
     server.settimeout(10)
     return client, server
@@ -65,7 +54,7 @@ def connected(running, tcp):
 def asker(running):
     made = socket.socket(type=socket.SOCK_DGRAM)
     made.settimeout(10)
-    made.connect(("127.0.0.1", port(running, "dns")))
+    made.connect(("127.0.0.1", running.port_of("dns")))
     return made
 
 
@@ -111,7 +100,7 @@ def test_the_end_waits_for_both(instance):
     with asker(running) as datagrams:
         assert answered(datagrams, udp)
         running.signal(signal.SIGTERM)
-        wait_for(lambda: refused(port(running, "db")))
+        wait_for(lambda: refused(running.port_of("db")))
         server.sendall(b"still")
         assert client.recv(100) == b"still"
         assert answered(datagrams, udp)

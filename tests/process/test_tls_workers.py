@@ -9,7 +9,7 @@ import ssl
 import pytest
 import trustme
 
-from tests.process.harness import PATIENCE, STATIC, Backend, Fastproxy, wait_for
+from tests.process.harness import PATIENCE, static_of, wait_for
 
 DYNAMIC = """
 http:
@@ -20,20 +20,14 @@ CERTIFICATES = "tls: {certificates: [{certFile: c.pem, keyFile: k.pem}]}\n"
 
 
 @pytest.fixture
-def proxy(tmp_path):
-    backend = Backend()
-    values = {"workers": 2, "accept": "0s", "grace": "10s", "watch": "true", "log": ""}
-    (tmp_path / "fastproxy.yml").write_text(STATIC.format(**values))
+def proxy(tmp_path, launch, backend):
     authority = trustme.CA()
     leaf = authority.issue_cert("a.example")
     leaf.private_key_pem.write_to_path(tmp_path / "k.pem")
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "c.pem")
-    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(port=backend.port) + CERTIFICATES)
-    started = Fastproxy(["--configFile=fastproxy.yml"], tmp_path).ready()
+    started = launch(static_of(), DYNAMIC.format(port=backend.port) + CERTIFICATES).ready()
     started.backend, started.authority, started.folder = backend, authority, tmp_path
-    yield started
-    started.close()
-    backend.close()
+    return started
 
 
 def connect(proxy, context, session=None):

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -83,7 +84,7 @@ class Instance(Fastproxy):
         super().__init__(["--configFile=fastproxy.yml"], folder)
         self.pid = self.process.pid
         self.until("fastproxy is ready")
-        self.port = int(self.until(r"entry point dns listens on \S+:(\d+)")[1])
+        self.port = self.port_of("dns")
 
     def configure(self, workers, address="127.0.0.1:0/udp"):
         (self.folder / "fastproxy.yml").write_text(STATIC.format(workers=workers, address=address))
@@ -125,6 +126,7 @@ def upgraded(proxy, count=1):
     os.kill(old, signal.SIGUSR2)
     while not (over := proxy.matches(r"process (\d+) has taken over")[count - 1 :]):
         all_answered(proxy.clients)
+        time.sleep(0.01)  # the new program starts meanwhile, and needs the processor too
     proxy.pid = int(over[0][1])
     while is_alive(old):
         all_answered(proxy.clients)

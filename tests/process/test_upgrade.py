@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastproxy.upgrade import VARIABLE, Predecessor, UpgradeError
-from tests.process.harness import DYNAMIC, Backend, Fastproxy, Request, is_alive, wait_for
+from tests.process.harness import Fastproxy, Request, is_alive, routes, wait_for
 
 STATIC = """\
 entryPoints:
@@ -29,11 +29,8 @@ core: {{workers: {workers}}}
 """
 
 
-@pytest.fixture
-def backend():
-    made = Backend()
-    yield made
-    made.close()
+SETTINGS = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 2}
+ONE_WORKER = STATIC.format(**SETTINGS | {"workers": 1})
 
 
 class Instance(Fastproxy):
@@ -41,9 +38,9 @@ class Instance(Fastproxy):
 
     def __init__(self, folder, backend, **settings):
         self.folder = folder
-        self.settings = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 2, **settings}
+        self.settings = SETTINGS | settings
         self.configure()
-        (folder / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
+        (folder / "dynamic.yml").write_text(routes(backend))
         super().__init__(["--configFile=fastproxy.yml"], folder)
         self.pid = self.process.pid
         self.ready()
@@ -209,7 +206,7 @@ def test_what_is_to_be_read_again_while_a_new_one_starts_it_reads_again(start, b
     proxy.signal(signal.SIGUSR2)
     new = int(proxy.until(r"fastproxy starts .*\bpid=(\d+)", 2)[1])
     os.kill(new, signal.SIGSTOP)
-    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="Path(`/new`)", port=backend.port))
+    (tmp_path / "dynamic.yml").write_text(routes(backend, "Path(`/new`)"))
     proxy.signal(signal.SIGHUP)
     proxy.signal(signal.SIGUSR1)
     proxy.until("SIGUSR1: logs are opened again")
@@ -234,28 +231,23 @@ def test_a_stop_while_a_new_one_starts(start):
     assert proxy.is_refused()
 
 
-def test_one_that_takes_too_long_is_ended(tmp_path, backend):
+def test_one_that_takes_too_long_is_ended(launch, backend):
     """The program is started with another time limit, and so is the one that follows."""
     code = (
         "import os, signal, sys, fastproxy.upgrade as upgrade, fastproxy.supervisor;"
         "upgrade.PATIENCE = 1.0; upgrade.END_PATIENCE = 0.2;"
-        "sys.argv[1:] = ['--configFile=fastproxy.yml'];"
         "os.environ.get(upgrade.VARIABLE) and os.kill(os.getpid(), signal.SIGSTOP);"
         "from fastproxy.cli import main; sys.exit(main())"
     )
-    settings = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 1}
-    (tmp_path / "fastproxy.yml").write_text(STATIC.format(**settings))
-    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
-    with contextlib.closing(Fastproxy(["-c", code], tmp_path, module=())) as proxy:
-        proxy.ready()
-        proxy.signal(signal.SIGUSR2)
-        proxy.until("the upgrade failed, .*: it was not ready in 1 s")
-        assert serves(proxy)
-        assert len(proxy.workers()) == 1
+    proxy = launch(ONE_WORKER, routes(backend), module=("-c", code)).ready()
+    proxy.signal(signal.SIGUSR2)
+    proxy.until("the upgrade failed, .*: it was not ready in 1 s")
+    assert serves(proxy)
+    assert len(proxy.workers()) == 1
 
 
 @pytest.mark.parametrize("word", ['{"ready": "me"}', '{"ready": 1, "taken": 7}', "[]", "x" * (2 << 20)])
-def test_one_that_talks_nonsense_is_ended_and_another_may_follow(tmp_path, backend, word):
+def test_one_that_talks_nonsense_is_ended_and_another_may_follow(tmp_path, launch, backend, word):
     """As a program of another time might."""
     (tmp_path / "word").write_text(word)
     code = (
@@ -263,36 +255,26 @@ def test_one_that_talks_nonsense_is_ended_and_another_may_follow(tmp_path, backe
         "link = os.environ.get(upgrade.VARIABLE);"
         "word = pathlib.Path('word').read_bytes() + b'\\n';"
         "link and socket.socket(fileno=int(link)).sendall(word);"
-        "sys.argv[1:] = ['--configFile=fastproxy.yml'];"
         "from fastproxy.cli import main; sys.exit(main())"
     )
-    settings = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 1}
-    (tmp_path / "fastproxy.yml").write_text(STATIC.format(**settings))
-    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
-    with contextlib.closing(Fastproxy(["-c", code], tmp_path, module=())) as proxy:
-        proxy.ready()
-        for count in (1, 2):
-            proxy.signal(signal.SIGUSR2)
-            proxy.until("ERR SIGUSR2: the upgrade failed, .*: what it says makes no sense", count)
-            assert serves(proxy)
-        wait_for(lambda: len(proxy.workers()) == 1)
+    proxy = launch(ONE_WORKER, routes(backend), module=("-c", code)).ready()
+    for count in (1, 2):
+        proxy.signal(signal.SIGUSR2)
+        proxy.until("ERR SIGUSR2: the upgrade failed, .*: what it says makes no sense", count)
+        assert serves(proxy)
+    wait_for(lambda: len(proxy.workers()) == 1)
 
 
-def test_process_1_is_not_replaced(tmp_path, backend):
+def test_process_1_is_not_replaced(launch, backend):
     """The end of process 1 is the end of its container."""
     command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no name spaces for processes here")
-    settings = {"name": "web", "address": "127.0.0.1:0", "more": "", "workers": 1}
-    (tmp_path / "fastproxy.yml").write_text(STATIC.format(**settings))
-    (tmp_path / "dynamic.yml").write_text(DYNAMIC.format(rule="PathPrefix(`/`)", port=backend.port))
-    proxy = Fastproxy(["--configFile=fastproxy.yml"], tmp_path, before=command)
-    with contextlib.closing(proxy):
-        proxy.ready()
-        (first,) = proxy.workers()
-        os.kill(first, signal.SIGUSR2)
-        proxy.until("WRN SIGUSR2: no upgrade: this is process 1")
-        assert serves(proxy)
+    proxy = launch(ONE_WORKER, routes(backend), before=command).ready()
+    (first,) = proxy.workers()
+    os.kill(first, signal.SIGUSR2)
+    proxy.until("WRN SIGUSR2: no upgrade: this is process 1")
+    assert serves(proxy)
 
 
 def test_the_predecessor_dies_before_its_word():
