@@ -1,9 +1,7 @@
 """Counts and buckets that several processes share: exact, and nothing is counted for the dead."""
 
 import itertools
-import multiprocessing
 import os
-import signal
 import time
 
 import pytest
@@ -12,16 +10,9 @@ from hypothesis import strategies as st
 
 from fastproxy._core.shared import Buckets, InFlight, row_width
 from fastproxy.shared import CELLS, Shared
+from tests.core.forks import hanging, run
 
-FORK = multiprocessing.get_context("fork")
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def shared():
-    made = Shared.make(3)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -104,16 +95,6 @@ def test_a_worker_that_is_none_is_refused():
         InFlight(bytearray(64), 1, 2, 2)
 
 
-def run(*calls):
-    """Run each in a process of its own and wait for all."""
-    processes = [FORK.Process(target=call, args=args) for call, *args in calls]
-    for each in processes:
-        each.start()
-    for each in processes:
-        each.join()
-        assert each.exitcode == 0
-
-
 def come_and_go(shared, worker, limit, rounds):
     """Take and leave, and see that there are never more than there may be."""
     counts = InFlight(shared.in_flight(), CELLS, shared.slots, worker)
@@ -141,27 +122,21 @@ def test_processes_never_pass_a_limit_and_leave_nothing(shared):
     assert shared.totals(2)[1] > 1_000  # and it was no lock-out; how many get in is up to the machine
 
 
-def take_and_hang(shared, worker, many, told):
+def take(shared, worker, many):
     counts = InFlight(shared.in_flight(), CELLS, shared.slots, worker)
     for cell in range(many):
         assert counts.enter(cell, 1000)
-    told.release()
-    time.sleep(60)
+    return counts
 
 
 def test_a_worker_that_is_killed_leaks_no_count(shared):
-    told = FORK.Semaphore(0)
-    victim, other = (FORK.Process(target=take_and_hang, args=(shared, at, 300, told)) for at in (0, 1))
-    victim.start(), other.start()
-    told.acquire(), told.acquire()
-    assert [shared.under_way(cell) for cell in range(300)] == [2] * 300
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.join()
-    assert shared.under_way(0) == 2
-    shared.forget(0)
-    assert [shared.under_way(cell) for cell in range(300)] == [1] * 300
-    other.kill()
-    other.join()
+    with hanging((take, shared, 0, 300), (take, shared, 1, 300)) as (victim, _):
+        assert [shared.under_way(cell) for cell in range(300)] == [2] * 300
+        victim.kill()
+        victim.join()
+        assert shared.under_way(0) == 2
+        shared.forget(0)
+        assert [shared.under_way(cell) for cell in range(300)] == [1] * 300
 
 
 # --- token buckets ------------------------------------------------------------------------------------------

@@ -2,10 +2,7 @@
 
 import contextlib
 import logging
-import multiprocessing
 import os
-import signal
-import time
 from collections import Counter
 
 import pytest
@@ -16,17 +13,10 @@ from fastproxy._core.ledger import SET_SIZE, Ledger
 from fastproxy._core.murmur import Murmur
 from fastproxy._core.shared import row_width
 from fastproxy.shared import SET, SETS, WORD, Shared
+from tests.core.forks import hanging, run
 
-FORK = multiprocessing.get_context("fork")
 NAMES = SET_SIZE
 """That one set has room for."""
-
-
-@pytest.fixture
-def shared():
-    made = Shared.make(3)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -221,42 +211,29 @@ def come_and_go(shared, worker, rounds):
 
 
 def test_processes_never_pass_a_limit_and_leave_nothing(shared):
-    processes = [FORK.Process(target=come_and_go, args=(shared, each, 20_000)) for each in range(3)]
-    for each in processes:
-        each.start()
-    for each in processes:
-        each.join()
-        assert each.exitcode == 0
+    run(*((come_and_go, shared, worker, 20_000) for worker in range(3)))
     assert shared.totals(2)[1] > 1_000
     seat = shared.seat(0)
     assert [of_seat(seat).count(5 + SETS * each) for each in range(40)] == [0] * 40
     leave(seat)
 
 
-def take_and_hang(shared, worker, told):
+def take(shared, worker):
     ledger = of_seat(shared.seat(worker))
     held = [ledger.take(name, 9) for name in range(1, 300)]
     assert all(held)
-    told.release()
-    time.sleep(60)
+    return held
 
 
 def test_a_worker_that_is_killed_leaves_no_count_behind(shared, ledger):
-    told = FORK.Semaphore(0)
-    workers = [FORK.Process(target=take_and_hang, args=(shared, each, told)) for each in (0, 1)]
-    for each in workers:
-        each.start()
-    for _ in workers:
-        told.acquire()
     mine = ledger(2)
-    assert {mine.count(name) for name in range(1, 300)} == {2}
-    os.kill(workers[0].pid, signal.SIGKILL)
-    workers[0].join()
-    assert {mine.count(name) for name in range(1, 300)} == {2}
-    shared.forget(0)
-    assert {mine.count(name) for name in range(1, 300)} == {1}
-    workers[1].kill()
-    workers[1].join()
+    with hanging((take, shared, 0), (take, shared, 1)) as (victim, _):
+        assert {mine.count(name) for name in range(1, 300)} == {2}
+        victim.kill()
+        victim.join()
+        assert {mine.count(name) for name in range(1, 300)} == {2}
+        shared.forget(0)
+        assert {mine.count(name) for name in range(1, 300)} == {1}
 
 
 def test_a_claim_of_the_dead_is_given_up_and_no_other(shared, ledger):
