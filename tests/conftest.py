@@ -1,5 +1,6 @@
 """For every test: the event loop of the product, and property tests that do not mind a busy machine."""
 
+import gc
 import os
 
 import uvloop
@@ -12,3 +13,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def pytest_asyncio_loop_factories():
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_finish(session):
+    """Let the collector pass over all that is there for good: thousands of tests, and what they import."""
+    gc.collect()
+    gc.freeze()
