@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastproxy import Proxy
+from tests.proxies import proxies
 from tests.tcp.peers import STATIC, Client, Server
 
 
@@ -26,17 +26,8 @@ async def server():
 @pytest.fixture
 async def proxy():
     """Start proxies: `await proxy(document(...))`; they end with the test."""
-    started = []
-
-    async def make(dynamic=None, static=STATIC):
-        made = Proxy({**static, **(dynamic or {})})
-        await made.start()
-        started.append(made)
-        return made
-
-    yield make
-    for each in started:
-        await each.stop(grace=0)
+    async with proxies(STATIC) as make:
+        yield make
 
 
 @pytest.fixture
