@@ -1,4 +1,4 @@
-"""A relay that stands between two ends of a connection and cuts, stalls or dribbles what passes.
+"""A relay that stands between two ends of a connection and cuts, stalls or dribbles what passes; and nobody.
 
     relay = await Relay.to(address, Fault(dribble=1))
     ... connect to relay.address ...
@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 PIECE = 65536
@@ -126,6 +127,18 @@ class Relay:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.sock.close()
+
+
+@contextlib.contextmanager
+def nobody_answers() -> Iterator[tuple[str, int]]:
+    """Give an address at which connections are neither taken nor refused: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()
 
 
 def pieces(data: bytes, passed: int, fault: Fault) -> list[bytes]:

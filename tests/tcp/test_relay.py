@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from tests.faults import nobody_answers
 from tests.tcp.peers import PATIENCE, STATIC, address_of, document, free_port, servers, there_are
 from tests.tls.byhand import ByHand, serving
 from tests.waiting import eventually
@@ -250,22 +251,11 @@ async def test_a_server_that_cannot_be_reached_is_not_replaced(proxy, server, co
 
 
 async def test_a_server_that_does_not_answer_is_given_up_in_time(proxy, connect, caplog):
-    # An address of TEST-NET-1 would leave the machine; a full backlog does not answer either.
-
-    full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    address = full.getsockname()
-    fill = [socket.socket() for _ in range(3)]
-    for each in fill:
-        each.setblocking(False)
-        each.connect_ex(address)
-    transport = {"dialTimeout": "200ms"}
-    client = await connect(await proxy({"tcp": with_transport(address_of(full), transport)}))
-    assert await client.rest() == b""
-    assert "cannot be reached: TimeoutError" in caplog.text
-    for each in (*fill, full):
-        each.close()
+    with nobody_answers() as (host, port):
+        transport = {"dialTimeout": "200ms"}
+        client = await connect(await proxy({"tcp": with_transport(f"{host}:{port}", transport)}))
+        assert await client.rest() == b""
+        assert "cannot be reached: TimeoutError" in caplog.text
 
 
 async def test_ipv6_and_names(proxy, server, connect):

@@ -6,7 +6,8 @@ import weakref
 
 import pytest
 
-from tests.tcp.peers import PATIENCE, address_of, document, drains
+from tests.faults import nobody_answers
+from tests.tcp.peers import PATIENCE, document, drains
 
 
 async def test_who_is_connected_stays_and_who_comes_goes_elsewhere(proxy, server, connect):
@@ -44,23 +45,12 @@ async def test_a_connection_keeps_no_generation(proxy, server, connect):
 
 
 async def test_a_reload_while_a_server_is_dialled(proxy, server, connect):
-    import socket
-
-    full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    fill = [socket.socket() for _ in range(3)]
-    for each in fill:
-        each.setblocking(False)
-        each.connect_ex(full.getsockname())
-    house = await proxy(document(address_of(full)))
-    waiting = await connect(house)
-    waiting.send(b"abc\n")
-    await house.apply(document((await server("new")).address))
-    assert await (await connect(house)).line() == b"new\n"
-    for each in fill:
-        each.close()
-    full.close()
+    with nobody_answers() as (host, port):
+        house = await proxy(document(f"{host}:{port}"))
+        waiting = await connect(house)
+        waiting.send(b"abc\n")
+        await house.apply(document((await server("new")).address))
+        assert await (await connect(house)).line() == b"new\n"
     assert await waiting.rest() == b""
 
 

@@ -336,6 +336,19 @@ class House:
         self.wires.append(wire)
         return wire
 
+    async def asked(self, *pieces: bytes, **route: Any) -> tuple[Wire, Wire]:
+        """Both ends of an exchange: a client that has sent a request, and a server that has read its head.
+
+        pieces: of the request; route: as `route` takes it.
+        """
+        backend = self.backend()
+        self.route(backend, **route)
+        client = await self.client()
+        await client.send(*pieces)
+        server = await backend.accept()
+        await server.head()
+        return client, server
+
     async def outwait(self) -> None:
         """Let the time pass that a head may take: a client has come, said nothing, and been let go of."""
         assert self.entry.read_timeout > 0

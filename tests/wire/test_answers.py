@@ -208,12 +208,7 @@ OLD_CLIENTS = [
     ("what", "said", "fields", "body"), [pytest.param(*row, id=row[0]) for row in OLD_CLIENTS]
 )
 async def test_answers_to_http_1_0(house, what, said, fields, body):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(OLD)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(OLD)
     await server.send(OK + said)
     server.close()
     assert (
@@ -319,12 +314,7 @@ async def test_no_server_is_added(house):
 )
 @pytest.mark.parametrize("split", [False, True], ids=["at once", "byte by byte"])
 async def test_interim_answers_are_passed_on(house, said, passed, split):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     said += OK + b"Content-Length: 2\r\n\r\nok"
     await server.send(*([said[i : i + 1] for i in range(len(said))] if split else [said]))
     assert await client.read(len(passed)) == passed
@@ -333,12 +323,7 @@ async def test_interim_answers_are_passed_on(house, said, passed, split):
 
 
 async def test_an_interim_answer_does_not_wait_for_the_final_one(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     await server.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
     assert (await client.answer()).status == 103
     await server.send(OK + b"Content-Length: 0\r\n\r\n")
@@ -376,12 +361,7 @@ async def test_a_flood_of_interim_answers_waits_for_a_slow_client(house):
 
 
 async def test_an_answer_before_the_body_has_come(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
     await server.send(b"HTTP/1.1 413 \r\nContent-Length: 2\r\n\r\nno")
     answer = await client.answer()
     assert (answer.status, answer.body) == (413, b"no")
@@ -396,12 +376,7 @@ UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"
 
 async def begun(house):
     """Begin an upload of which the server reads the head: (client, server)."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(UPLOAD)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(UPLOAD)
     return client, server
 
 
@@ -485,12 +460,7 @@ async def test_an_answer_while_the_body_comes(house):
 
 async def test_the_whole_answer_while_the_body_comes(house):
     """The answer is over first: what the client still sends goes nowhere, and both connections end."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
     await server.send(OK + b"Content-Length: 2\r\n\r\nok")
     assert (await client.answer()).body == b"ok"
     await client.send(b"d" * 100000)

@@ -257,12 +257,7 @@ async def test_early_bytes_wait_for_a_connection(house):
 
 async def test_requests_ahead_are_not_read_without_end(house):
     """While one is served, what follows stays with the kernel once some of it has been kept."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, _ = await house.asked(GET)
     before = memory()
     size = 64 * MiB
     asked = 0

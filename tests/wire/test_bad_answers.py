@@ -1,10 +1,10 @@
 """Servers that fail: which status the client gets, or how it notices that an answer is short."""
 
 import contextlib
-import socket
 
 import pytest
 
+from tests.faults import nobody_answers
 from tests.waiting import eventually
 from tests.wire.rig import Backend
 
@@ -104,12 +104,7 @@ async def test_an_endless_head_is_500(house):
 @pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\n"])
 async def test_half_a_head_is_500(house, said):
     """Truncated is malformed; nothing at all would be 502."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     await server.send(said)
     server.close()
     answer = await client.answer()
@@ -182,22 +177,12 @@ async def test_no_route_is_404(house):
 async def test_dialling_in_vain_is_504(house):
     """A listening socket with a full backlog answers no more."""
     backend = house.backend()
-    backend.sock.close()
-    backend.sock = socket.create_server(("127.0.0.1", 0), backlog=0)
-    backend.address = backend.sock.getsockname()
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(backend.address)
-        fillers.append(filler)
-    house.route(backend, dial_timeout=0.1)
-    client = await house.client()
-    answer = await client.ask(GET)
-    assert (answer.status, answer.body) == (504, b"Gateway Timeout")
-    assert (await client.ask(POST)).status == 504
-    for filler in fillers:
-        filler.close()
+    with nobody_answers() as backend.address:
+        house.route(backend, dial_timeout=0.1)
+        client = await house.client()
+        answer = await client.ask(GET)
+        assert (answer.status, answer.body) == (504, b"Gateway Timeout")
+        assert (await client.ask(POST)).status == 504
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
@@ -259,12 +244,7 @@ SHORT = [
 @pytest.mark.parametrize(("what", "said"), [pytest.param(*row, id=row[0]) for row in SHORT])
 @pytest.mark.parametrize("ending", ["close", "reset"])
 async def test_a_short_answer_is_cut_off(house, what, said, ending):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     said, mark, body = said.partition(b"\r\n\r\n")
     await server.send(said + mark)
     head = await client.head()
@@ -284,12 +264,7 @@ async def test_a_short_answer_is_cut_off(house, what, said, ending):
 @pytest.mark.parametrize(("what", "said"), [pytest.param(*row, id=row[0]) for row in SHORT[1:]])
 async def test_a_short_answer_without_a_length_is_reset(house, what, said):
     """A client of HTTP/1.0 would take a plain end for the end of the body."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
     await server.send(said)
     server.close()
     assert await client.is_cut_off()
@@ -297,12 +272,7 @@ async def test_a_short_answer_without_a_length_is_reset(house, what, said):
 
 async def test_a_server_reset_until_the_end(house):
     """No length, no chunks: only an orderly end is the end."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     await server.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
     await client.until(b"3\r\nabc\r\n")
     server.reset()

@@ -1,12 +1,12 @@
 """A client that leaves, at any moment: nothing stays behind, and nobody works for it any more."""
 
 import asyncio
-import socket
 
 import pytest
 
 from fastproxy._core.awaited import Awaited
 from fastproxy._core.exchange import in_progress
+from tests.faults import nobody_answers
 from tests.waiting import eventually, stands_still
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -39,12 +39,7 @@ async def test_before_its_request_is_whole(house, ending, sent):
 @ENDINGS
 @pytest.mark.parametrize("asked", [GET, POST])
 async def test_while_the_server_thinks(house, ending, asked):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(asked)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(asked)
     getattr(client, ending)()
     await server.is_cut_off()
     await gone(house)
@@ -59,12 +54,7 @@ async def test_while_the_server_thinks(house, ending, asked):
     ],
 )
 async def test_within_the_answer(house, ending, said):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     await server.send(said)
     await client.head()
     getattr(client, ending)()
@@ -117,23 +107,13 @@ async def test_while_it_waits_for_the_server(house, ending):
 @ENDINGS
 async def test_while_the_server_is_dialled(house, ending):
     backend = house.backend()
-    backend.sock.close()
-    backend.sock = socket.create_server(("127.0.0.1", 0), backlog=0)
-    backend.address = backend.sock.getsockname()
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(backend.address)
-        fillers.append(filler)
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    await eventually(lambda: house.count("dialled") == 1)
-    getattr(client, ending)()
-    await gone(house)
-    for filler in fillers:
-        filler.close()
+    with nobody_answers() as backend.address:
+        house.route(backend)
+        client = await house.client()
+        await client.send(GET)
+        await eventually(lambda: house.count("dialled") == 1)
+        getattr(client, ending)()
+        await gone(house)
 
 
 class Waits:
@@ -173,12 +153,7 @@ async def test_while_a_plugin_looks_at_the_request(house, ending):
 async def test_while_a_plugin_looks_at_the_answer(house, ending):
     waits = Waits()
     step = Awaited("waits@test", waits, wants_request=False, wants_response=True)
-    backend = house.backend()
-    house.route(backend, steps=[step])
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET, steps=[step])
     await server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
     await waits.began.wait()
     getattr(client, ending)()
@@ -191,12 +166,7 @@ async def test_while_a_plugin_looks_at_the_answer(house, ending):
 @ENDINGS
 async def test_with_requests_ahead(house, ending, behind):
     """They are not served: nobody is there to read the answers."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET + behind)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET + behind)
     getattr(client, ending)()
     await server.is_cut_off()
     await gone(house)

@@ -219,12 +219,7 @@ async def test_draining(house):
 
 
 async def test_draining_does_not_wait_for_ever(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(get(b"/"))
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(get(b"/"))
     house.entry.drain(0.05)
     assert await house.entry.wait_drained(0.05) == 1
     house.entry.abort()
@@ -281,12 +276,7 @@ async def test_who_comes_while_draining_is_answered_once(house):
 
 async def test_an_answer_that_has_begun_without_a_close_is_not_the_last(house):
     """The client was not told that the connection ends, so what it asks next must still be answered."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(get(b"/"))
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(get(b"/"))
     await server.send(OK[:-1])
     assert b"close" not in await client.head()
     house.entry.drain(10)
@@ -331,12 +321,7 @@ async def test_the_last_answer_of_a_connection_is_not_overtaken_by_a_reset(open_
 
 async def test_a_client_that_has_said_all_is_gone(house):
     """As for Traefik: the end of its side is the end of its interest."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(get(b"/"))
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(get(b"/"))
     client.end()
     await client.ends()
     await server.rest()

@@ -230,12 +230,7 @@ async def test_refused_bodies(house, what, body):
 
 @pytest.mark.parametrize("body", [b"5\r\nabc", b"5\r\nabcde\r\n0\r\n", b"0\r\nX: y"])
 async def test_a_body_that_does_not_end(house, body):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body)
     client.end()
     assert b"0\r\n\r\n" not in await server.rest()
     await client.ends()

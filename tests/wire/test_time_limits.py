@@ -180,12 +180,7 @@ async def test_a_pool_that_keeps_none(house):
 )
 async def test_a_body_that_does_not_end_is_504(open_house, asked):
     house = await open_house(read_timeout=SHORT)
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(asked)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(asked)
     answer = await client.answer()
     assert (answer.status, answer.get(b"connection")) == (504, b"close")
     await client.ends()
@@ -194,12 +189,7 @@ async def test_a_body_that_does_not_end_is_504(open_house, asked):
 
 async def test_a_body_that_does_not_end_while_the_answer_comes(open_house):
     house = await open_house(read_timeout=SHORT)
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(POST + b"123")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(POST + b"123")
     await server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     await client.head()
     await client.is_cut_off()
@@ -232,12 +222,7 @@ async def test_dribbling_a_body_does_not_help(open_house):
 @pytest.mark.parametrize("begun", [False, True])
 async def test_an_answer_that_takes_too_long_is_cut_off(open_house, begun):
     house = await open_house(write_timeout=SHORT)
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     if begun:
         await server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc")
         await client.head()

@@ -219,12 +219,7 @@ async def test_an_answer_to_head_has_no_body(open_logged):
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"])
 async def test_the_client_leaves(open_logged, ending, begun):
     house, told = await open_logged()
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     if begun:
         await server.send(begun)
         await client.until(b"abc")
@@ -282,12 +277,7 @@ async def test_a_request_that_is_sent_again(open_logged):
 
 async def test_a_server_that_dies_within_its_answer(open_logged):
     house, told = await open_logged()
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET)
     await server.send(b"HTTP/1.1 206 Part\r\nContent-Length: 9\r\n\r\nabc")
     await client.until(b"abc")
     server.close()

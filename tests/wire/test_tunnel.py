@@ -23,12 +23,7 @@ AGREED = (
 
 async def tunnel(house, asked=HANDSHAKE, agreed=AGREED):
     """Change protocols; return both ends."""
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(asked)
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(asked)
     await server.send(agreed)
     await client.head()
     return client, server
@@ -67,12 +62,7 @@ async def test_bytes_pass_both_ways(house, token):
 
 
 async def test_what_was_sent_ahead_is_not_lost(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(HANDSHAKE + b"ahead")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(HANDSHAKE + b"ahead")
     await client.send(b" of time")
     await server.send(AGREED + b"at once")
     await client.head()
@@ -97,24 +87,14 @@ async def test_a_lot_sent_ahead(house):
 
 
 async def test_a_handshake_byte_by_byte(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(*[HANDSHAKE[i : i + 1] for i in range(len(HANDSHAKE))])
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(*[HANDSHAKE[i : i + 1] for i in range(len(HANDSHAKE))])
     await server.send(*[AGREED[i : i + 1] for i in range(len(AGREED))], b"x")
     assert await client.head() == AGREED
     assert await client.read(1) == b"x"
 
 
 async def test_a_handshake_behind_another_request(house):
-    backend = house.backend()
-    house.route(backend)
-    client = await house.client()
-    await client.send(GET + HANDSHAKE + b"ahead")
-    server = await backend.accept()
-    await server.head()
+    client, server = await house.asked(GET + HANDSHAKE + b"ahead")
     await server.send(OK)
     assert (await client.answer()).body == b"ok"
     await server.head()
