@@ -5,7 +5,7 @@ Two routers that want different ones cannot both have them; a router without Hos
 Source: "TLS versus plain routers" of Traefik v3.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -42,17 +42,26 @@ def hosts_of(rule: str) -> tuple[str, ...] | None:
     return () if "*" in hosts else hosts
 
 
+class Known(NamedTuple):
+    """What a router claimed when it was looked at last."""
+
+    router: HttpRouter
+    claims: tuple[Claim, ...]
+
+
 class Conflicts:
-    """Looks over one configuration after another; a rule that stays is read once."""
+    """Looks over one configuration after another; a router that stays is looked at once."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, tuple[str, ...] | None] = {}
+        self._known: dict[str, Known] = {}
 
     def settle(self, merged: Merged) -> Merged:
         """Return the configuration in which no two routers want different options for one name."""
         routers = merged.configuration.http.routers
-        claims = list(self._claims(routers))
-        moved = _moved(claims)
+        if not any(router.tls is not None and router.tls.options != DEFAULT for router in routers.values()):
+            return merged
+        self._known = {name: self._look(name, router) for name, router in routers.items()}
+        moved = moved_of([claim for known in self._known.values() for claim in known.claims])
         if not moved:
             return merged
         table = dict(routers)
@@ -62,39 +71,46 @@ class Conflicts:
         configuration: Configuration = structs.replace(merged.configuration, http=http)
         return merged._replace(configuration=configuration)
 
-    def _claims(self, routers: Mapping[str, HttpRouter]) -> Iterator[Claim]:
-        known: dict[str, tuple[str, ...] | None] = {}
-        for name, router in routers.items():
-            if router.tls is None:
-                continue
-            rule = router.rule
-            hosts = known[rule] = self._hosts[rule] if rule in self._hosts else hosts_of(rule)
-            if hosts is not None:
-                for point in router.entry_points:
-                    yield Claim(name, point, hosts, router.tls.options)
-        self._hosts = known
+    def _look(self, name: str, router: HttpRouter) -> Known:
+        known = self._known.get(name)
+        if known is not None and known.router is router:
+            return known
+        hosts = hosts_of(router.rule) if router.tls is not None else None
+        if router.tls is None or hosts is None:
+            return Known(router, ())
+        return Known(
+            router, tuple(Claim(name, point, hosts, router.tls.options) for point in router.entry_points)
+        )
 
 
-def _moved(claims: Iterable[Claim]) -> dict[str, set[str]]:
+def moved_of(claims: Sequence[Claim]) -> dict[str, set[str]]:
     """Return the entry points on which each router gets the default options, by router.
 
-    Who is moved wants something else than before for its other names too, so others may follow.
+    Who is moved wants something else than before for its other names too, so others may follow. Only names
+    for which somebody does not want the default options are looked at.
     """
-    claims = list(claims)
+    wanting = [claim for claim in claims if claim.options != DEFAULT]
+    others: dict[tuple[str, str], set[str]] = {
+        (claim.point, host): set() for claim in wanting for host in claim.hosts
+    }
+    for claim in claims:
+        if claim.options == DEFAULT:
+            for host in claim.hosts:
+                if (claim.point, host) in others:
+                    others[claim.point, host].add(DEFAULT)
     moved: dict[str, set[str]] = {}
     again = True
     while again:
-        wanted: dict[tuple[str, str], str | None] = {}  # None: several
-        for claim in claims:
-            options = DEFAULT if claim.point in moved.get(claim.router, ()) else claim.options
+        wanted = {key: set(options) for key, options in others.items()}
+        for claim in wanting:
+            is_moved = claim.point in moved.get(claim.router, ())
             for host in claim.hosts:
-                key = (claim.point, host)
-                wanted[key] = options if wanted.get(key, options) == options else None
+                wanted[claim.point, host].add(DEFAULT if is_moved else claim.options)
         again = False
-        for claim in claims:
-            if claim.options == DEFAULT or claim.point in moved.get(claim.router, ()):
+        for claim in wanting:
+            if claim.point in moved.get(claim.router, ()):
                 continue
-            if not claim.hosts or any(wanted[claim.point, host] is None for host in claim.hosts):
+            if not claim.hosts or any(len(wanted[claim.point, host]) > 1 for host in claim.hosts):
                 moved.setdefault(claim.router, set()).add(claim.point)
                 again = True
     return moved

@@ -41,7 +41,7 @@ from fastproxy.config.tls import (
     TLSConfiguration,
 )
 from fastproxy.config.udp import UdpConfiguration, UdpLoadBalancer, UdpRouter, UdpServer, UdpService
-from fastproxy.conflicts import Conflicts
+from fastproxy.conflicts import Claim, Conflicts, moved_of
 from tests.twins import reception
 
 POINTS = ("a", "b")
@@ -242,6 +242,20 @@ def test_changes_lead_where_a_look_at_everything_leads(certificates, all_documen
     for kind in (ROUTERS, TCP_ROUTERS, UDP_ROUTERS, OPTIONS):
         assert twin.builder.runtime.failures[kind] == fresh.builder.runtime.failures[kind]
         assert twin.builder.runtime.warnings[kind] == fresh.builder.runtime.warnings[kind]
+
+
+CLAIMS = st.builds(
+    Claim,
+    st.sampled_from("rstuv"),
+    st.sampled_from("ab"),
+    st.lists(st.sampled_from("xyz"), max_size=2).map(tuple),
+    st.sampled_from((DEFAULT, "o", "p")),
+)
+
+
+@given(st.lists(CLAIMS, max_size=8, unique_by=lambda claim: (claim.router, claim.point)))
+def test_who_cannot_have_the_options_that_he_wants(claims):
+    assert moved_of(claims) == reception.moved(claims)
 
 
 # --- only what changed ------------------------------------------------------------------------------------

@@ -43,6 +43,32 @@ def unused(pairs):
     return others
 
 
+def moved(claims):
+    """Router -> entry points on which it gets the default options, of (router, point, hosts, options)."""
+    found = {}
+    while True:
+        now = [
+            (router, point, hosts, DEFAULT if point in found.get(router, ()) else options)
+            for router, point, hosts, options in claims
+        ]
+        more = [
+            (router, point)
+            for router, point, hosts, options in now
+            if options != DEFAULT
+            and (
+                not hosts
+                or any(
+                    theirs != options and where == point and set(hosts) & set(names)
+                    for _, where, names, theirs in now
+                )
+            )
+        ]
+        if not more:
+            return found
+        for router, point in more:
+            found.setdefault(router, set()).add(point)
+
+
 def accepted(name, built, failures):
     """Options, or why there are none: (terms, '') or (None, reason)."""
     if name in built:
