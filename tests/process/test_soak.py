@@ -25,3 +25,9 @@ def test_hundreds_of_reloads_leave_nothing_behind():
 @pytest.mark.timeout(180)
 def test_a_change_of_one_router_among_thousands_costs_little_and_blocks_nobody():
     promised("reload_cost.py", "--routers", "3000", "--changes", "6")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["https", "tcp", "udp", "certificates"])
+def test_so_it_is_with_everything_else_of_which_there_may_be_thousands(kind):
+    promised("reload_cost.py", "--only", kind, "--routers", "500", "--changes", "4")
