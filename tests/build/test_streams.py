@@ -77,6 +77,23 @@ def test_weighted_services_choose_among_those_of_their_members(worker):
     ]
 
 
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_services_of_which_none_has_a_weight_are_told(kind):
+    """Nobody is served then; in Traefik a line in the log for each that comes says so."""
+    worker = Worker().apply(
+        f"""
+{kind}:
+  services:
+    none: {{weighted: {{services: [{{name: one, weight: 0}}, {{name: one, weight: -1}}]}}}}
+    some: {{weighted: {{services: [{{name: one, weight: 0}}, {{name: one}}]}}}}
+    one: {{loadBalancer: {{servers: [{{address: "10.0.0.1:1"}}]}}}}
+"""
+    )
+    told = ("weighted: none of its services has a weight above 0, so nobody is served",)
+    assert worker.record(f"{kind}.services", "none") == ("warning", told)
+    assert worker.record(f"{kind}.services", "some") == ("enabled", ())
+
+
 def test_the_order_of_servers_is_that_of_chance():
     orders = set()
     for seed in range(20):

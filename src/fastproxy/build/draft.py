@@ -62,6 +62,9 @@ from .work import Work
 log = logging.getLogger(__name__)
 
 
+NOBODY_WEIGHS = "weighted: none of its services has a weight above 0, so nobody is served"
+
+
 class Failure(NamedTuple):
     """An object that is disabled since this generation, or for another reason than before."""
 
@@ -299,6 +302,8 @@ class Draft:
             transport = self._used(TCP_TRANSPORTS, configured.load_balancer.servers_transport)
             estate = self.state.estate
             return (yield from load_balancer_of(name, configured.load_balancer, transport, estate, old))
+        if all(each.weight <= 0 for each in configured.weighted.services):
+            self.warnings[kind].put(name, (NOBODY_WEIGHS,))
         with self._below(name):
             for each in configured.weighted.services:
                 self._refuse_loop("service", each.name)
