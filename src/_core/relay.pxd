@@ -22,6 +22,7 @@ cdef class Relay(Splice):
     cdef bint asks_tls                 # the server has not said yet whether it speaks TLS for PostgreSQL
 
     cdef void begin(self) noexcept
+    cdef bytes header(self)
     cdef void go_on(self) noexcept
     cdef void connected(self, Upstream server) noexcept
     cdef void failed(self, object error) noexcept

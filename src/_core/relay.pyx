@@ -53,12 +53,25 @@ cdef class Relay(Splice):
 
     cdef void begin(self) noexcept:
         cdef Call call = Call.__new__(Call)
+        cdef StreamTarget target = <StreamTarget>self.target
+        cdef bytes header = None
         call.relay = self
         try:
-            self.dialling = dial(self.one.engine, self.target.pool, call)
+            if target.pool.ssl is not None:
+                header = self.header()
+            self.dialling = dial(self.one.engine, target.pool, call, header)
         except Exception as error:
             self.one.report(error)
             self.one.abort()
+
+    cdef bytes header(self):
+        """What tells the server who the client is; None: nothing does."""
+        cdef StreamTarget target = <StreamTarget>self.target
+        if not target.proxy:
+            return None
+        if not self.line.tells:
+            tell_ends(&self.line, self.one)
+        return line_of(target.proxy, &self.line)
 
     cdef void connected(self, Upstream server) noexcept:
         cdef Connection client = self.one
@@ -75,10 +88,8 @@ cdef class Relay(Splice):
         server.tunnel = self
         try:
             set_keep_alive(server, target.keep_alive)
-            if target.proxy:
-                if not self.line.tells:
-                    tell_ends(&self.line, client)
-                header = line_of(target.proxy, &self.line)
+            header = self.header() if target.pool.ssl is None else None    # TLS has it in front already
+            if header is not None:
                 server.put(header, len(header))
         except Exception as error:
             server.report(error)

@@ -37,6 +37,7 @@ cdef class Upstream(Connection):
     cdef readonly bint is_reused       # it has answered before
     cdef bint asked_whole              # the request was sent to its end
     cdef readonly long long answers    # answers read to their end
+    cdef bytes preface                 # sent in front of TLS; None: nothing
     cdef object shaken                 # future of dialling: None, or why TLS failed; None: nobody waits for it
 
     cdef int dial(self, Receiver receiver) except -1
@@ -55,4 +56,4 @@ cdef class Upstream(Connection):
 
 
 cdef void put_chunk(Connection to, const char* at, Py_ssize_t size) noexcept
-cdef object dial(Engine engine, Pool pool, Receiver receiver)
+cdef object dial(Engine engine, Pool pool, Receiver receiver, bytes preface=*)

@@ -182,6 +182,9 @@ cdef class Upstream(Connection):
     # -------- what happened
 
     cdef void on_shaking(self) noexcept:
+        if self.preface is not None:
+            self.give(self.preface, len(self.preface))
+            self.preface = None
         if self.state == U_DIALLED and not 0 < self.home.dial_timeout < HANDSHAKE_WAIT:
             self.arm(HANDSHAKE_WAIT, T_DIAL)
 
@@ -463,8 +466,8 @@ cdef void put_chunk(Connection to, const char* at, Py_ssize_t size) noexcept:
     to.put(b"\r\n", 2)
 
 
-async def connect(Engine engine, Pool pool, Receiver receiver):
-    """Dial the pool's address and tell the receiver how it went.
+async def connect(Engine engine, Pool pool, Receiver receiver, bytes preface):
+    """Dial the pool's address and tell the receiver how it went. preface: as for `dial`.
 
     Where no descriptor is free, an idle connection to another server is closed for it, or one is waited for; if
     meanwhile a connection to this server has become idle, it is taken.
@@ -477,6 +480,7 @@ async def connect(Engine engine, Pool pool, Receiver receiver):
             while upstream is None:
                 if engine.most == 0 or engine.open < engine.most or engine.discard_idle(pool):
                     upstream = Upstream(engine, pool)
+                    upstream.preface = preface
                     upstream.opened()
                     try:
                         await establish(engine, pool, upstream)
@@ -563,15 +567,19 @@ cdef Upstream lying_in(Pool pool):
     return upstream
 
 
-cdef object dial(Engine engine, Pool pool, Receiver receiver):
-    """Begin to dial; what is returned may be cancelled until the receiver is told."""
+cdef object dial(Engine engine, Pool pool, Receiver receiver, bytes preface=None):
+    """Begin to dial; what is returned may be cancelled until the receiver is told.
+
+    preface: what a server of TLS is sent before TLS begins, as it is.
+    """
     cdef Upstream upstream
     if pool.place is not None and (engine.most == 0 or engine.open < engine.most):
         engine.note_pool(pool)
         try:
             upstream = Upstream(engine, pool)
+            upstream.preface = preface
             upstream.dial(receiver)
             return upstream
         except Exception:
             pass               # no descriptor, or no way: the task finds out which, and tells it
-    return engine.loop.create_task(connect(engine, pool, receiver))
+    return engine.loop.create_task(connect(engine, pool, receiver, preface))

@@ -1,11 +1,14 @@
 """The PROXY protocol: read from trusted peers only, before everything else, and spoken to servers."""
 
 import asyncio
+import ssl
 
 import pytest
+import trustme
 
 from fastproxy._core.proxyline import parsed, written
 from tests.tcp.peers import PATIENCE, address_of, document, servers
+from tests.tls.byhand import ByHand
 
 SOURCE, PORT = "192.0.2.7", 4711
 
@@ -176,4 +179,34 @@ async def test_servers_are_told_who_the_client_is(proxy, connect, version, told)
     else:
         own = client.writer.get_extra_info("sockname")
         assert ends == (*own, *house.address("db"))
+    listening.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize(("version", "size"), [(1, len(HEADERS[0])), (2, 28)])
+async def test_servers_of_tls_are_told_before_tls_begins(proxy, connect, host, version, size):
+    """As by HAProxy, and by Traefik since 3.5.2: what reads the header is in front of what speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("db.test").configure_cert(context)
+    got = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        header = await reader.readexactly(size)
+        peer = ByHand(reader, writer, context, server_side=True)
+        await peer.shake()
+        got.set_result((header, await peer.until(b"c")))
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    tcp = document(address_of(listening).replace("127.0.0.1", host))["tcp"]
+    balancer = tcp["services"]["db"]["loadBalancer"]
+    balancer["servers"][0]["tls"] = True
+    balancer["serversTransport"] = "own"
+    own = {"proxyProtocol": {"version": version}, "tls": {"insecureSkipVerify": True}}
+    client = await connect(await proxy({"tcp": {**tcp, "serversTransports": {"own": own}}}, TRUSTING))
+    client.send(HEADERS[0] + b"abc")
+    async with asyncio.timeout(PATIENCE):
+        header, said = await got
+    assert parsed(header) == (size, (SOURCE, PORT, "198.51.100.1", 443))
+    assert said == b"abc"
     listening.close()
