@@ -23,6 +23,10 @@ def static_of(document=None):
     return made.with_implicit_entries()
 
 
+CONTEXTS = {}
+"""TLS to servers, by its settings: to read the system's authorities takes longer than to build a document."""
+
+
 def build(http, static, others=None):
     """Build an `http` section; returns the builder and the generation. others: sections by provider."""
     return build_all({"http": {"services": SERVICES, **http}}, static, others)
@@ -38,9 +42,11 @@ def build_all(document, static, others=None):
     for name, section in (others or {}).items():
         providers[name] = decode({"http": section}, Findings())
     builder = Builder(static)
+    builder._state.estate.contexts.update(CONTEXTS)
     merged = Conflicts().settle(Merger(static).merge(providers)).configuration
     made = run_now(builder.build(1, Fallback(static).added(merged)))
     run_now(made.settle)
+    CONTEXTS.update(builder._state.estate.contexts)
     return builder, made
 
 
