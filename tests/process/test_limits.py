@@ -23,10 +23,6 @@ providers:
 core: {{workers: {workers}, limits: {{connections: {connections}, connectionsPerEntryPoint: {here}}}}}
 """
 
-SILENT = 0.5
-"""Seconds after which the place of a client that sent no head may be taken."""
-
-
 @pytest.fixture
 def start(launch, backend):
     """Return a function that starts a fastproxy with limits; files: how many it may have open."""
@@ -142,12 +138,13 @@ def test_a_killed_worker_leaves_no_count_behind(start, backend):
 def test_silent_clients_give_way_to_those_that_ask(start, backend):
     proxy = start(connections=50, workers=1)
     flood = silent(proxy.port, 50)
-    time.sleep(SILENT)
     assert [proxy.get() for _ in range(20)] == [200] * 20
     assert sum(client.is_closed() for client in flood) >= 1
     proxy.until("connections that did nothing were closed to make room on entry point web: ")
+    for client in flood:
+        client.close()
     proxy.signal(signal.SIGTERM)
-    proxy.wait()
+    assert proxy.wait() == 0
 
 
 def test_a_flood_is_told_once_a_second(start):
@@ -155,7 +152,7 @@ def test_a_flood_is_told_once_a_second(start):
     began = time.monotonic()
     flood = silent(proxy.port, 60)
     proxy.until("connections have to wait")
-    time.sleep(2.2)
+    time.sleep(2.2)  # more lines than there may be would come at once; and fewer only in time
     lines = len(proxy.matches("have to wait")) + len(proxy.matches("to make room"))
     assert 1 <= lines <= 2 * (time.monotonic() - began + 1)
     for client in flood:
@@ -212,7 +209,6 @@ def test_without_descriptors_serving_goes_on_and_recovers(start, backend):
     good = Client(proxy.port).ask()
     assert good.status() == 200
     flood = silent(proxy.port, 2 * FILES)
-    time.sleep(SILENT)
     for _ in range(10):
         assert good.ask().status() == 200
         assert proxy.get() == 200
