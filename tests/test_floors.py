@@ -4,6 +4,7 @@ A file imports from lower floors, or, on its own floor and in its own folder, fr
 new file gets its place in the tables below; docs/architecture.md says what lives on each floor.
 """
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -229,3 +230,10 @@ def test_a_library_has_one_door():
             users.setdefault(target, set()).add(own)
     shared = {library: sorted(names) for library, names in users.items() if len(names) > 1}
     assert not shared
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest knows them by it: the whole suite could not be collected, and each folder could."""
+    found = sorted(Path(__file__).parent.rglob("test_*.py"), key=lambda path: path.name)
+    twins = [(one, two) for one, two in itertools.pairwise(found) if one.name == two.name]
+    assert not twins
