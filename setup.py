@@ -79,8 +79,10 @@ MODULES = (
     "account",
     "exchange",
     "door",
-    "downstream",
+    "entrypoint",
+    "client",
     "arrival",
+    "downstream",
     "acceptor",
 )
 

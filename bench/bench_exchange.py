@@ -9,7 +9,8 @@ import socket
 import pytest
 import uvloop
 
-from fastproxy._core.downstream import EntryPoint
+from fastproxy._core.downstream import newcomer
+from fastproxy._core.entrypoint import EntryPoint
 from fastproxy._core.snapshot import Switch
 from tests.twins import framing
 from tests.twins import head as twin
@@ -73,7 +74,7 @@ def test_not_found(benchmark, ahead, side):
         return theirs.recv(65536)
 
     if side == "compiled":
-        connection = EntryPoint(loop, Switch(), 0, "web", log=logging.getLogger("bench"))()
+        connection = newcomer(EntryPoint(loop, Switch(), 0, "web", log=logging.getLogger("bench")))
         connection.connection_made(Transport(ours))
         assert b"404 page not found" in benchmark(compiled)
         connection.connection_lost(None)

@@ -29,7 +29,7 @@ snapshot
 
 splice relay datagram entry account exchange
 
-door downstream arrival acceptor
+door entrypoint client arrival downstream acceptor
 """
 
 # src/fastproxy: a floor a paragraph. A folder's files stand in the order in which they may see each other.

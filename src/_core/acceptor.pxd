@@ -1,6 +1,6 @@
 # A socket on which clients are accepted.
 
-from .downstream cimport EntryPoint
+from .entrypoint cimport EntryPoint
 from .watch cimport Watch
 
 

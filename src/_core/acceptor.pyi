@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from .downstream import EntryPoint
+from .entrypoint import EntryPoint
 
 class Acceptor:
     def __init__(self, entry: EntryPoint, fd: int, short: Callable[[int], None]) -> None: ...

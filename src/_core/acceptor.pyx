@@ -6,7 +6,7 @@ from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from posix.unistd cimport close
 
 from .arrival cimport look_at
-from .downstream cimport Downstream
+from .downstream cimport Downstream, newcomer
 from .sockaddr cimport sockaddr
 from .transport cimport carry
 from .watch cimport READABLE
@@ -102,7 +102,7 @@ cdef void receive(EntryPoint entry, int fd) noexcept:
     cdef Downstream connection
     cdef tuple doormen = entry.switch.current.doormen
     try:
-        connection = entry()
+        connection = newcomer(entry)
         if entry.index < <Py_ssize_t>len(doormen) and doormen[entry.index] is not None:
             look_at(connection)
     except Exception as error:

@@ -1,6 +1,6 @@
 # A connection of which nobody knows yet what it is: its first bytes are looked at, and it is shown where it belongs.
 
-from .downstream cimport Downstream, Usher
+from .client cimport Client, Usher
 from .table cimport Route
 
 
@@ -27,7 +27,7 @@ cdef class Doorman:
 
 
 cdef class Arrival(Usher):
-    cdef Downstream connection         # None when it is known
+    cdef Client connection             # None when it is known
     cdef Py_ssize_t wanted             # bytes that must have come before looking again makes sense
     cdef bint is_postgres              # it has asked for TLS as PostgreSQL does, and was told to begin
 
@@ -36,4 +36,4 @@ cdef class Arrival(Usher):
     cdef int show(self, Handling handling, const char* at, Py_ssize_t size) except -1
 
 
-cdef int look_at(Downstream connection) except -1
+cdef int look_at(Client connection) except -1

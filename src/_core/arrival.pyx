@@ -9,7 +9,7 @@ protocol, is the connection's own affair, and comes before this.
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from libc.string cimport memcmp
 
-from .downstream cimport Downstream, Usher
+from .client cimport Client, Usher
 from .hello cimport H_BAD, H_PARTIAL, Heard, Hello, MOST_HELLO, protocols_of, read_hello
 from .message cimport Request
 from .netset cimport text_of_address
@@ -88,14 +88,14 @@ cdef class Arrival(Usher):
 
     def local(self):
         """The address that the client has connected to, without port."""
-        cdef Downstream connection = self.connection
+        cdef Client connection = self.connection
         if connection.ends.tells:
             return text_of_address(&connection.ends.destination)
         return connection.transport.get_extra_info("sockname")[0].partition("%")[0]
 
     def route_of(self, str name not None, tuple protocols not None):
         """The TCP router for TLS that takes it, or None."""
-        cdef Downstream connection = self.connection
+        cdef Client connection = self.connection
         cdef tuple tables = connection.entry.switch.current.sealed
         cdef bytes text = name.encode()
         cdef bytes offered = b"".join([bytes([len(each)]) + each for each in protocols])
@@ -121,7 +121,7 @@ cdef class Arrival(Usher):
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
         """Look at what is there; wait for more, or decide."""
-        cdef Downstream connection = self.connection
+        cdef Client connection = self.connection
         cdef bytearray waiting = None
         cdef Handling handling
         if connection.kept is not None:
@@ -193,7 +193,7 @@ cdef class Arrival(Usher):
 
     cdef int show(self, Handling handling, const char* at, Py_ssize_t size) except -1:
         """Show the connection where it belongs, with all that has come."""
-        cdef Downstream connection = self.connection
+        cdef Client connection = self.connection
         connection.usher = None
         self.connection = None
         if isinstance(handling, Refusal):
@@ -211,7 +211,7 @@ cdef class Arrival(Usher):
         return 0
 
 
-cdef int look_at(Downstream connection) except -1:
+cdef int look_at(Client connection) except -1:
     """Let the first bytes of a connection that was just accepted say what it is."""
     cdef Arrival made = Arrival.__new__(Arrival)
     made.connection = connection
@@ -220,7 +220,7 @@ cdef int look_at(Downstream connection) except -1:
     return 0
 
 
-cdef void refuse(Downstream connection, Refusal refusal) noexcept:
+cdef void refuse(Client connection, Refusal refusal) noexcept:
     """Close; if there is something to be said, so that the client can read it."""
     cdef char[7] alert
     connection.note(refusal.reason)

@@ -1,261 +1,44 @@
-"""The client's connection: bytes in, heads out, pipelining, keep-alive, hand-over to a splice.
+"""A client that speaks HTTP/1: bytes in, heads out, pipelining, keep-alive, hand-over to a splice.
 
 Speaks HTTP/1.0 and 1.1 (RFC 9112). One request is served at a time; what a client sends ahead is kept, up to one
 read's worth, and then no more is read.
 """
 
-from cpython.bytearray cimport (
-    PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE, PyByteArray_Resize,
-)
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.unicode cimport PyUnicode_AsUTF8String
-from libc.string cimport memchr, memcpy
+from libc.string cimport memcpy
 
+from .client cimport LINGER, NEVER, T_EXCHANGE, T_HEAD, T_IDLE, T_LINGER, T_SHAKE, Client
 from .deadline cimport now
-from .door cimport Door, Guest, R_BUSY, R_IDLE, R_SILENT, Rank
-from .engine cimport Engine
+from .door cimport R_BUSY, R_IDLE, R_SILENT, Rank
+from .entrypoint cimport EntryPoint
 from .exchange cimport Exchange, keep_exchange, new_exchange
 from .field cimport F_DATE, F_EXPECT, Field, value_of
-from .forwarded cimport Forwarding
 from .framing cimport BROKEN, CHUNKED, Fed, LENGTH, NO_BODY, OVER, UNTIL_CLOSE, feed, frame_request
 from .head cimport BAD, Head, PARTIAL, Parsed, WHOLE, has, head_end
 from .message cimport Request, Response
-from .netset cimport NetSet, address_of_text, is_v4, no_address, text_of_address
 from .phrase cimport phrase_of
 from .port cimport Peer
-from .proxyline cimport LINE_BAD, LINE_NONE, LINE_PARTIAL, read_line
-from .record cimport AccessLog
-from .relay cimport relay
-from .session cimport server_session
-from .snapshot cimport Snapshot, Switch
 from .span cimport Span, same_folded, span_of
-from .table cimport Route, Table
-from .tally cimport C_REFUSED, Tally, count
+from .tally cimport C_REFUSED, count
 from .upstream cimport put_chunk
-
-cdef extern from "sys/socket.h" nogil:
-    int MSG_PEEK
-    int MSG_DONTWAIT
-    ssize_t recv(int fd, void* data, size_t size, int flags)
-
-cdef enum Timeout:
-    T_HEAD = 0         # a head is awaited, some of it may be there
-    T_IDLE             # nothing is awaited
-    T_EXCHANGE
-    T_LINGER
-    T_SHAKE            # a handshake of TLS is awaited
 
 cdef enum:
     SLOP = 4096                # a head may pass its limit by so much, as Go's server lets it
     MOST_AHEAD = 65536         # bytes of further requests kept while one is served
-    MOST_THROWN = 262144       # bytes thrown away while lingering
 
-cdef double LINGER = 2.0       # seconds
 cdef double COMING = 0.1       # seconds until bytes that the kernel holds have been read
 cdef bytes RESET = pack("ii", 1, 0)    # of SO_LINGER: closing drops what was not sent and says so
-cdef double NO_LIMIT = 60.0    # seconds for a handshake, where the entry point has no readTimeout
-cdef double NEVER = 1e300
 cdef const char* TOO_LARGE = b"the body is longer than core.limits.requestBody"
-ESCAPES = ("%00", "%23", "%25", "%2F", "%3B", "%3F", "%5C")
 
 
-cdef class EntryPoint(Door):
-    """An entry point: its settings, and the factory of its connections for `loop.create_server`.
-
-    index: of its table in a snapshot; the time-outs and max_age are seconds, 0 for none; max_head: bytes;
-    max_body: bytes of a request's body, 0 for no limit; denied_escapes: members of ESCAPES that routers refuse.
-    proxy_insecure, proxy_trusted: whose headers of the PROXY protocol are read; everybody else's bytes are data.
-    access_log: where requests are told, None for nowhere; logs_unrouted: those that no router takes too.
-    Source: entryPoints.<name>.transport, .forwardedHeaders, .proxyProtocol and .http of Traefik.
-    """
-
-    def __init__(self, object loop not None, Switch switch not None, int index, str name not None, *,
-                 str server_name="localhost", double read_timeout=60.0, double write_timeout=0.0,
-                 double idle_timeout=180.0, Py_ssize_t max_head=1048576, bint sanitize=True,
-                 bint encode_semicolons=False, str underscore="keep", bint forwarded_insecure=False,
-                 NetSet forwarded_trusted=None, forwarded_connection=(), bint append_forwarded_for=True,
-                 int keep_alive_max_requests=0, double keep_alive_max_time=0.0, long long max_body=0, denied_escapes=(),
-                 bint proxy_insecure=False, NetSet proxy_trusted=None, Tally tally=None, object log=None,
-                 AccessLog access_log=None, bint logs_unrouted=True):
-        unknown = set(denied_escapes) - set(ESCAPES)
-        if unknown:
-            raise ValueError(f"{unknown} cannot be denied; {', '.join(ESCAPES)} can")
-        self.name = name
-        self.index = index
-        self.switch = switch
-        self.engine = Engine.of(loop, log)
-        self.tally = tally if tally is not None else Tally()
-        self.access_log = access_log
-        self.logs_unrouted = logs_unrouted
-        self.forwarding = Forwarding(insecure=forwarded_insecure, trusted=forwarded_trusted,
-                                     kept=forwarded_connection, appends=append_forwarded_for,
-                                     underscores=underscore, server=server_name)
-        self.denied = tuple([escape.encode() for escape in sorted(denied_escapes)])
-        self.read_timeout = read_timeout
-        self.write_timeout = write_timeout
-        self.idle_timeout = idle_timeout
-        self.max_head = max_head
-        self.max_body = max_body
-        self.sanitize = sanitize
-        self.encode_semicolons = encode_semicolons
-        self.max_requests = keep_alive_max_requests
-        self.max_age = keep_alive_max_time
-        self.trusts_all = proxy_insecure
-        self.trusted = proxy_trusted
-        self.caller = Request.__new__(Request)
-        self.open()
-
-    def __call__(self):
-        cdef Downstream connection = Downstream.__new__(Downstream)
-        connection.engine = self.engine
-        connection.entry = self
-        self.receive(connection)
-        return connection
-
-    cdef bint expects_line(self, const Address* client) noexcept:
-        """Say whether a client may tell by the PROXY protocol for whom it speaks."""
-        return self.trusts_all or (self.trusted is not None and self.trusted.has(client))
-
-
-cdef class Usher:
-    """Finds out by its first bytes what a connection is."""
-
-    cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
-        pass
-
-
-cdef class Downstream(Guest):
-    """One connection of a client."""
+cdef class Downstream(Client):
+    """One connection of a client, in HTTP/1."""
 
     # ---------------------------------------------------------------- coming and going
-
-    cdef void on_made(self) noexcept:
-        if self.is_secure:     # once more, when hands are shaken
-            if self.entry.access_log is not None:
-                self.name_tls()
-            if self.session.asks_certificate():
-                self.ask_for_chain()
-        else:
-            self.come_in()
-        if not self.is_held:
-            self.take_place()
-        if self.entry.is_draining:
-            self.end_soon()
-
-    cdef void begin_tls(self, object context, const char* at, Py_ssize_t size) noexcept:
-        """Shake hands with a client that has begun so; `size` bytes at `at` are what it has said."""
-        try:
-            self.session = server_session(context, self.engine.wire)
-        except Exception as error:
-            self.report(error)
-            self.abort()
-            return
-        self.is_secure = True
-        self.arm(self.entry.read_timeout if self.entry.read_timeout > 0 else NO_LIMIT, T_SHAKE)
-        if self.entry.is_draining:
-            self.end_soon()
-        self.decrypt(at, size)
-
-    cdef void go_in(self, const char* at, Py_ssize_t size) noexcept:
-        """Be served without TLS; `size` bytes at `at` are what has come."""
-        self.take_place()
-        if not self.is_closing:
-            self.hand_on(at, size)
-
-    cdef void come_in(self) noexcept:
-        """Be there: from now on the door knows it."""
-        self.read_due = NEVER
-        self.write_due = NEVER
-        self.client = no_address()
-        self.client_text = b""
-        self.made_at = now()
-        self.name_client()
-        self.awaits_line = self.entry.expects_line(&self.client)
-        self.entry.add(self)
-
-    cdef void ask_for_chain(self) noexcept:
-        """Find the certificates that the client has shown."""
-        try:
-            self.chain = self.session.chain or None
-        except Exception as error:
-            self.report(error)
-
-    cdef void take_place(self) noexcept:
-        """It may be served now: as a connection that a TCP router takes, or in HTTP."""
-        cdef Route route = self.route
-        if route is not None:
-            self.route = None
-            self.timer.due = NEVER
-            relay(self, route, &self.ends, self.asks_tls)
-            return
-        if self.awaits_line or self.usher is not None or self.is_secure or not self.take_route():
-            self.arm(self.entry.read_timeout, T_HEAD)
-
-    cdef bint take_route(self) noexcept:
-        """Give the whole connection to a TCP router, if one matches. None of its bytes is looked at."""
-        cdef Snapshot snapshot = self.entry.switch.current
-        cdef Request caller = self.entry.caller
-        cdef Table table
-        cdef Route route
-        if <Py_ssize_t>len(snapshot.streams) <= self.entry.index:
-            return False
-        table = <Table>snapshot.streams[self.entry.index]
-        if table is None or table.count == 0:
-            return False
-        caller.name_connection(span_of(NULL, 0), span_of(NULL, 0), self.client)
-        try:
-            route = table.find(caller)
-            if route is None:
-                return False
-            refusing = self.ask(route, caller)
-            if refusing is not None:
-                self.engine.log.debug("%s: refused by %s", self.client_text.decode() or "unix", refusing)
-                self.close()
-                return True
-        except Exception as error:
-            self.report(error)
-            self.abort()
-            return True
-        self.timer.due = NEVER
-        relay(self, route, &self.ends, False)
-        return True
-
-    cdef void read_proxy(self, const char* at, Py_ssize_t size) noexcept:
-        """Read the header of the PROXY protocol that the proxy in front sends, if it sends one."""
-        cdef bytearray waiting
-        cdef Py_ssize_t used
-        if self.kept is not None:
-            self.keep(at, size)
-            waiting = self.kept
-            at = PyByteArray_AS_STRING(waiting)
-            size = PyByteArray_GET_SIZE(waiting)
-            if size < self.ends.wanted:
-                return
-        used = read_line(at, size, &self.ends)
-        if used == LINE_PARTIAL:
-            if self.kept is None:
-                self.keep(at, size)
-            return
-        self.kept = None
-        if used == LINE_BAD:
-            self.note("a malformed header of the PROXY protocol")
-            self.close()
-            return
-        self.awaits_line = False
-        if used == LINE_NONE:
-            used = 0
-        if self.ends.tells:
-            self.client = self.ends.source
-            self.client_port = self.ends.source_port
-            self.client_text = text_of_address(&self.client).encode()
-        if self.usher is None and self.take_route():
-            if self.tunnel is not None and size > used:
-                self.tunnel.on_data(self, at + used, size - used)
-        elif size > used:
-            self.on_data(at + used, size - used)
 
     cdef Rank rank(self, double* since) noexcept:
         if (self.exchange is not None or self.tunnel is not None or self.is_held or self.is_closing
@@ -275,20 +58,6 @@ cdef class Downstream(Guest):
             return R_IDLE
         return R_BUSY
 
-    cdef void let_in(self) noexcept:
-        cdef bytearray waiting
-        self.take_place()
-        if not self.awaits_line and self.tunnel is None and self.usher is None:
-            self.go_on()
-            return
-        if self.is_paused:
-            self.resume()
-        waiting = self.kept
-        self.kept = None
-        if waiting is None:
-            return
-        self.hand_on(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
-
     cdef void end_soon(self) noexcept:
         cdef double due
         if (self.tunnel is not None or self.exchange is not None or self.is_lingering or self.is_closing
@@ -297,38 +66,6 @@ cdef class Downstream(Guest):
         due = now() + (self.entry.idle_rest if self.requests else self.entry.silent_rest)
         if due < self.timer.due:
             self.engine.wheel.arm(&self.timer, self, due, self.timer.what)
-
-    cdef void name_client(self) noexcept:
-        """Find who the client is; a unix socket's client has no address."""
-        cdef str name
-        try:
-            # The transport has asked the kernel already. "fe80::1%eth0" has a zone, which is nobody else's affair.
-            peer = self.transport.get_extra_info("peername")
-            if type(peer) is tuple:
-                name = <str>(<tuple>peer)[0]
-                self.client_port = (<tuple>peer)[1]
-                self.client_text = PyUnicode_AsUTF8String(name.partition("%")[0] if "%" in name else name)
-                self.client = address_of_text(<const char*>self.client_text, len(self.client_text))
-                if memchr(<const char*>self.client_text, 58, len(self.client_text)) is not NULL and is_v4(
-                        &self.client):
-                    self.client_text = text_of_address(&self.client).encode()
-        except Exception as error:
-            self.report(error)
-
-    cdef void name_tls(self) noexcept:
-        """Find what the access log tells of TLS, once for all requests."""
-        try:
-            self.tls = self.entry.access_log.tls_facts(self.session)
-        except Exception as error:
-            self.report(error)
-
-    cdef void note(self, object reason) noexcept:
-        """Tell the log, at debug, why it ends."""
-        try:
-            self.engine.log.debug("%s on entry point %s: %s", self.client_text.decode() or "unix", self.entry.name,
-                                  reason)
-        except Exception:
-            pass       # a log that fails must not take the connection with it
 
     cdef void on_eof(self) noexcept:
         if self.usher is not None and self.kept is not None:
@@ -345,10 +82,6 @@ cdef class Downstream(Guest):
         if self.exchange is not None:
             self.client_is_gone()
         self.linger()          # the client can read OpenSSL's alert
-
-    cdef void on_undecrypted(self, Py_ssize_t size) noexcept:
-        if self.is_lingering:
-            self.throw_away(size)
 
     cdef void on_lost(self, object error) noexcept:
         if self.exchange is not None:
@@ -404,24 +137,11 @@ cdef class Downstream(Guest):
                 self.note("the first bytes did not come in time")
             self.close()
 
-    cdef bint has_unread(self) noexcept:
-        """Say whether the client has sent what the loop has not come to yet."""
-        cdef char byte
-        if self.is_paused or self.got_eof or self.transport is None:
-            return False       # it would not be read
-        return recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
-
     # ---------------------------------------------------------------- bytes in
 
     cdef void on_data(self, const char* at, Py_ssize_t size) noexcept:
-        cdef Usher usher = self.usher
-        if self.is_held:
-            self.keep(at, size)
-            self.pause()
-        elif self.awaits_line:
-            self.read_proxy(at, size)
-        elif usher is not None:
-            usher.on_data(at, size)
+        if self.is_held or self.awaits_line or self.usher is not None:
+            Client.on_data(self, at, size)
         elif self.kept is not None:
             self.keep(at, size)
             if self.exchange is None and not self.is_full and self.is_worth_parsing():
@@ -444,11 +164,6 @@ cdef class Downstream(Guest):
         cdef bytearray waiting = self.kept
         self.kept = None
         self.pump(PyByteArray_AS_STRING(waiting), PyByteArray_GET_SIZE(waiting))
-
-    cdef void throw_away(self, Py_ssize_t size) noexcept:
-        self.thrown_away += size
-        if self.thrown_away > MOST_THROWN:
-            self.abort()
 
     cdef void pump(self, const char* at, Py_ssize_t size) noexcept:
         """Work through bytes: heads, bodies, and what must wait."""
@@ -482,21 +197,12 @@ cdef class Downstream(Guest):
     cdef void keep(self, const char* at, Py_ssize_t size) noexcept:
         """Keep bytes for later; no more are read beyond a limit while an exchange is in hand, nor while the
         client takes nothing."""
-        cdef Py_ssize_t before
-        try:
-            if self.kept is None:
-                self.kept = PyByteArray_FromStringAndSize(at, size)
-                self.tried = 0
-                self.searched = 0
-            else:
-                before = PyByteArray_GET_SIZE(self.kept)
-                PyByteArray_Resize(self.kept, before + size)
-                memcpy(PyByteArray_AS_STRING(self.kept) + before, at, size)
-        except MemoryError as error:
-            self.report(error)
-            self.abort()
-            return
-        if PyByteArray_GET_SIZE(self.kept) > MOST_AHEAD if self.exchange is not None else self.is_full:
+        if self.kept is None:
+            self.tried = 0
+            self.searched = 0
+        Client.keep(self, at, size)
+        if self.kept is not None and (
+                PyByteArray_GET_SIZE(self.kept) > MOST_AHEAD if self.exchange is not None else self.is_full):
             self.pause()
 
     cdef Py_ssize_t read_head(self, const char* at, Py_ssize_t size) noexcept:
@@ -796,18 +502,15 @@ cdef class Downstream(Guest):
         self.put(answer, len(answer))
         self.linger()
 
-    cdef void linger(self) noexcept:
-        """Close so that the client can still read the answer: say that we are done, and let it finish.
-
-        Closing with unread bytes would reset the connection, and the reset may overtake the answer.
-        """
-        self.kept = None
-        self.is_lingering = True
-        self.thrown_away = 0
-        self.send_eof()
-        self.arm(self.engine.patience if self.is_full else LINGER, T_LINGER)
-        if self.is_paused:
-            self.resume()
+cpdef Downstream newcomer(EntryPoint entry):
+    """The connection of a client that was accepted; it is served at once, or held until there is a place for it."""
+    cdef Downstream connection = Downstream.__new__(Downstream)
+    connection.engine = entry.engine
+    connection.entry = entry
+    connection.read_due = NEVER
+    connection.write_due = NEVER
+    entry.receive(connection)
+    return connection
 
 
 cdef inline Py_ssize_t add_text(char* to, Py_ssize_t size, const char* text, Py_ssize_t more) noexcept nogil:

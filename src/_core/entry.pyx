@@ -2,4 +2,4 @@
 
 
 cdef class Entry:
-    """One entry point. Who comes in, and how, is what `door` and `downstream` add."""
+    """One entry point. Who comes in, and how, is what `door` and `entrypoint` add."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from ._core.acceptor import Acceptor
 from ._core.datagram import Sessions
-from ._core.downstream import EntryPoint
 from ._core.engine import Engine
+from ._core.entrypoint import EntryPoint
 from ._core.journal import Journal
 from ._core.netset import NetSet
 from ._core.record import AccessLog

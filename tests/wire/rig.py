@@ -14,7 +14,7 @@ from typing import Any
 
 from fastproxy._core.acceptor import Acceptor
 from fastproxy._core.balance import RoundRobin
-from fastproxy._core.downstream import EntryPoint
+from fastproxy._core.entrypoint import EntryPoint
 from fastproxy._core.exchange import in_progress
 from fastproxy._core.pool import Pool
 from fastproxy._core.rule import Rule

@@ -19,7 +19,8 @@ import uvloop
 
 from fastproxy._core.awaited import Awaited
 from fastproxy._core.balance import RoundRobin
-from fastproxy._core.downstream import EntryPoint
+from fastproxy._core.downstream import newcomer
+from fastproxy._core.entrypoint import EntryPoint
 from fastproxy._core.exchange import in_progress
 from fastproxy._core.pool import Pool
 from fastproxy._core.rule import Rule
@@ -224,7 +225,7 @@ def test_connections_are_collected_with_the_wheel_their_deadlines_are_in():
     for _ in range(20):
         entry = EntryPoint(DeadLoop(), Switch(), 0, "web", log=LOG)
         for _ in range(10):
-            connection = entry()
+            connection = newcomer(entry)
             connection.connection_made(DeadTransport(connection))
         engine = weakref.ref(entry.engine)
         assert engine().wheel.armed == 10

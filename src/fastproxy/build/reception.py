@@ -128,7 +128,7 @@ class Reception:
         return self._told(_row(contact, caller, doorman), handling, caller)
 
     def _plain(self, row: str, table: Table, contact: Contact, caller: "_Caller") -> Received:
-        """Decide as `_core.downstream` does, of whose business TLS is none here."""
+        """Decide as `_core.client` does, of whose business TLS is none here."""
         route = table.match(Request.of_connection(client=contact.client))
         if route is None:
             return Received(row)
