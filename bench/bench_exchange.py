@@ -1,6 +1,7 @@
-"""A request answered by the proxy itself, through a real socket pair: compiled beside the plain twin.
+"""A request answered by the proxy itself, through a real connection: compiled beside the plain twin.
 
-The twin does what any plain Python server must: parse, frame, write. Both pay for the same system calls.
+The twin does what any plain Python server must: parse, frame, write. Both are told by the loop that something
+has come, and pay for the same system calls.
 """
 
 import logging
@@ -9,7 +10,7 @@ import socket
 import pytest
 import uvloop
 
-from fastproxy._core.downstream import newcomer
+from fastproxy._core.acceptor import Acceptor
 from fastproxy._core.entrypoint import EntryPoint
 from fastproxy._core.snapshot import Switch
 from tests.twins import framing
@@ -24,63 +25,67 @@ NOT_FOUND = (
 )
 
 
-class Transport:
-    """What the core asks of a transport of uvloop, over one end of a socket pair."""
+def turn(loop):
+    """Let the loop do what there is to do, and come back."""
+    loop.call_soon(loop.stop)
+    loop.run_forever()
 
-    def __init__(self, sock):
-        self.sock = sock
 
-    def get_extra_info(self, name):
-        return {"socket": self.sock, "peername": ("127.0.0.1", 1)}.get(name)
+class Compiled:
+    """The proxy, without a route."""
 
-    def set_write_buffer_limits(self, high, low):
-        pass
+    def __init__(self, loop, listener):
+        self.loop = loop
+        self.entry = EntryPoint(loop, Switch(), 0, "web", log=logging.getLogger("bench"))
+        self.acceptor = Acceptor(self.entry, listener.fileno(), lambda number: None)
+        self.acceptor.start()
+        while not self.entry.connections:
+            turn(loop)
 
-    def write(self, data):
-        self.sock.sendall(data)
-
-    def abort(self):
-        pass
+    def close(self):
+        self.acceptor.stop()
+        self.entry.abort()
+        turn(self.loop)
 
 
 class Plain:
     """The same in plain Python."""
 
-    def __init__(self, sock):
-        self.sock = sock
+    def __init__(self, loop, listener):
+        self.loop = loop
+        self.sock = listener.accept()[0]
+        loop.add_reader(self.sock, self.receive)
 
-    def receive(self, data):
-        head = twin.request(data)
-        framing.of_request(head)
-        self.sock.sendall(NOT_FOUND)
+    def receive(self):
+        data = self.sock.recv(65536)
+        for at in range(0, len(data), len(GET)):
+            head = twin.request(data[at : at + len(GET)])
+            framing.of_request(head)
+            self.sock.sendall(NOT_FOUND)
+
+    def close(self):
+        self.loop.remove_reader(self.sock)
+        self.sock.close()
 
 
 @pytest.mark.parametrize("ahead", [1, 16], ids=["one", "sixteen ahead"])
-@pytest.mark.parametrize("side", ["compiled", "twin"])
+@pytest.mark.parametrize("side", [Compiled, Plain], ids=["compiled", "twin"])
 def test_not_found(benchmark, ahead, side):
     benchmark.group = f"exchange: {ahead} not found"
-    ours, theirs = socket.socketpair()
     loop = uvloop.new_event_loop()
     asked = GET * ahead
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        with socket.create_connection(listener.getsockname(), 5) as client:
+            server = side(loop, listener)
 
-    def compiled():
-        connection.get_buffer(-1)[: len(asked)] = asked
-        connection.buffer_updated(len(asked))
-        return theirs.recv(65536)
+            def ask():
+                client.sendall(asked)
+                turn(loop)
+                return client.recv(65536)
 
-    def plain():
-        for _ in range(ahead):
-            server.receive(GET)
-        return theirs.recv(65536)
-
-    if side == "compiled":
-        connection = newcomer(EntryPoint(loop, Switch(), 0, "web", log=logging.getLogger("bench")))
-        connection.connection_made(Transport(ours))
-        assert b"404 page not found" in benchmark(compiled)
-        connection.connection_lost(None)
-    else:
-        server = Plain(ours)
-        assert b"404 page not found" in benchmark(plain)
-    ours.close()
-    theirs.close()
+            try:
+                assert benchmark(ask).count(b"404 page not found") == ahead
+            finally:
+                server.close()
     loop.close()
