@@ -6,7 +6,6 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import uvloop
 
 from fastproxy._core.exchange import in_progress
 from fastproxy.config.document import read_whole
@@ -97,11 +96,6 @@ class Client:
         line, *lines = head.rstrip().split("\r\n")
         fields = dict(each.split(": ", 1) for each in lines)
         return line, fields, await self.reader.readexactly(int(fields["Content-Length"]))
-
-
-@pytest.fixture
-def event_loop_policy():
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture
