@@ -4,15 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fastproxy._core.arrival import Refusal, ServeHTTP
+from fastproxy._core.arrival import PassOn, Refusal, ServeHTTP
 from fastproxy.build.certificates import Settings
 from fastproxy.build.runtime import (
     CERTIFICATES,
     OPTIONS,
     ROUTERS,
+    STORES,
     TCP_ROUTERS,
     UDP_ROUTERS,
 )
@@ -66,6 +67,7 @@ CHOICES = (
     Options(min_version="VersionTLS13"),
     Options(sni_strict=True),
     Options(alpn_protocols=("spdy/1",)),  # broken for HTTP
+    Options(alpn_protocols=("spdy/1",), min_version="VersionTLS13"),
     Options(cipher_suites=("TLS_RSA_WITH_RC4_128_SHA",), curve_preferences=("nonsense",)),  # cannot be built
     "broken: it cannot be read",
 )
@@ -108,6 +110,10 @@ def documents(draw):
         "certificates": draw(tables("cdef", st.integers(0, 6))),
         "default": draw(st.one_of(st.none(), st.integers(0, 6))),
     }
+
+
+PARTS = [(part,) for part in ("routers", "streams", "flows", "options", "options", "certificates", "default")]
+ALL = [tuple(part for (part,) in PARTS)]
 
 
 def configuration_of(document, certificates):
@@ -189,6 +195,9 @@ class Twin:
                 assert doorman.has_rest == reception.has_rest(claims, at)
                 for name in NAMES:
                     self.check_name(doorman, name, reception.options_of(claims, at, name), pairs)
+                for route in state.built[TCP_ROUTERS].values():
+                    if at + len(POINTS) + len(UDP_POINTS) in route.extra:
+                        self.check_route(doorman, route, pairs)
         unused = reception.unused(pairs)
         warned = state.runtime.warnings[CERTIFICATES]
         assert {name: told[0].split()[3] for name, told in warned.items()} == unused
@@ -201,10 +210,7 @@ class Twin:
         built, failures = state.built[OPTIONS], state.runtime.failures[OPTIONS]
         options = options or DEFAULT
         terms, fault = reception.accepted(options, built, failures)
-        pair = reception.certificate_of(pairs.values(), name)
-        if pair is None and not (terms is not None and terms.is_strict):
-            stores = state.built["tls.stores"]
-            pair = stores[DEFAULT].default if DEFAULT in stores else None
+        pair = reception.certificate_of(pairs.values(), name) or self.default(terms)
         if fault or pair is None:
             assert isinstance(handling, Refusal)
             assert (fault or "no certificate") in handling.reason
@@ -212,6 +218,34 @@ class Twin:
         assert isinstance(handling, ServeHTTP), handling.reason
         assert handling.terms == options
         assert handling.context is pair.context(terms.settings if terms is not None else Settings())
+
+    def check_route(self, doorman, route, pairs):
+        """What a TCP router does with a connection for it."""
+        state, name = self.builder._state, "x.test"
+        caller = SimpleNamespace(
+            route_of=lambda name, protocols: route, refused_by=lambda route: None, local=lambda: ""
+        )
+        handling = doorman.postgres(caller, name, ())
+        if route.terms is None:
+            assert isinstance(handling, PassOn)
+            assert (handling.route, handling.context) == (route, None)
+            return
+        built, failures = state.built[OPTIONS], state.runtime.failures[OPTIONS]
+        terms, fault = reception.accepted(route.terms, built, failures)
+        pair = reception.certificate_of(pairs.values(), name) or self.default(terms)
+        if (terms is None and fault) or pair is None:
+            assert isinstance(handling, Refusal)
+            assert (fault if terms is None and fault else "no certificate") in handling.reason
+            return
+        assert isinstance(handling, PassOn), handling.reason
+        settings, offers = (terms.settings, terms.offers) if terms else (Settings(), Options().alpn_protocols)
+        assert handling.context is pair.context(settings._replace(protocols=offers))
+
+    def default(self, terms):
+        """The certificate for names that no other one has."""
+        stores = self.builder._state.built[STORES]
+        is_strict = terms is not None and terms.is_strict
+        return None if is_strict or DEFAULT not in stores else stores[DEFAULT].default
 
     def check_flows(self, snapshot, state):
         flows, warned = state.built[UDP_ROUTERS], state.runtime.warnings[UDP_ROUTERS]
@@ -230,11 +264,23 @@ class Twin:
         assert warned.keys() <= state.runtime.configured[UDP_ROUTERS].keys()
 
 
+FOR_TCP_ALONE = {
+    "routers": {},
+    "streams": {"r": ("x.test", ("a",), False, "o")},
+    "flows": {},
+    "options": {"o": CHOICES[2]},
+    "certificates": {"c": 0},
+    "default": None,
+}
+
+
+@example(FOR_TCP_ALONE, [(("options",), {**FOR_TCP_ALONE, "options": {"o": CHOICES[3]}})])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(documents(), min_size=1, max_size=5))
-def test_changes_lead_where_a_look_at_everything_leads(certificates, all_documents):
+@given(documents(), st.lists(st.tuples(st.sampled_from([*PARTS, *ALL]), documents()), max_size=5))
+def test_changes_lead_where_a_look_at_everything_leads(certificates, document, edits):
     twin = Twin()
-    for document in all_documents:
+    for parts, other in [((), document), *edits]:
+        document = {**document, **{part: other[part] for part in parts}}
         configuration = configuration_of(document, certificates)
         twin.check(twin.apply(configuration))
     fresh = Twin()
@@ -286,7 +332,7 @@ def test_options_that_change_leave_routes_alone():
     assert snapshot.doormen[0]._terms["o@file"].settings is settings
 
 
-@pytest.mark.parametrize("other", [CHOICES[2], CHOICES[3], CHOICES[4], None])
+@pytest.mark.parametrize("other", [CHOICES[2], CHOICES[4], CHOICES[5], None])
 def test_options_that_cannot_be_had_any_more_disable_their_routers_and_back(other):
     twin = Twin()
     good, bad = [("o", CHOICES[0])], [("o", other)] if other else []
