@@ -2,7 +2,7 @@
 
 import os
 
-from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport EAGAIN, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from posix.unistd cimport close
 
 from .arrival cimport look_at
@@ -31,8 +31,11 @@ cdef class Acceptor:
         self.fd = -1
 
     def __init__(self, EntryPoint entry not None, int fd, object short not None):
-        """fd: a copy of it is made. OSError. short: called with the error after which accepting stops, for want of
-        descriptors or memory."""
+        """fd: a copy of it is made. OSError.
+
+        short: called with the error after which accepting stops: there are no descriptors, or there is no memory;
+        EINVAL: somebody who has the socket too has shut it down.
+        """
         self.entry = entry
         self.fd = os.dup(fd)
         self.short = short
@@ -79,7 +82,8 @@ cdef class Acceptor:
                 number = errno
                 if number == EAGAIN:
                     return 0
-                if number == EMFILE or number == ENFILE or number == ENOBUFS or number == ENOMEM:
+                if (number == EMFILE or number == ENFILE or number == ENOBUFS or number == ENOMEM
+                        or number == EINVAL):
                     return number
                 continue
             receive(entry, fd)

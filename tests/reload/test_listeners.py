@@ -102,6 +102,23 @@ async def test_a_lack_of_descriptors_ends_nothing(house, caplog):
     assert len(caplog.records) < 10  # it rests in between
 
 
+async def test_a_socket_that_somebody_else_shuts_down_listens_again(house, caplog):
+    """Whoever has it too can do that; the kernel then calls it readable, and has nobody to accept."""
+    here = await house()
+    with here.bound.dup() as copy:
+        copy.shutdown(socket.SHUT_RD)
+    await eventually(lambda: "accepting begins again" in caplog.text)
+    await eventually(lambda: is_heard(here.bound))
+    assert await here.get() == 404
+    assert "the system refused a connection (Invalid argument)" in caplog.text
+    assert len(caplog.records) < 10  # it rests in between
+
+
+def is_heard(bound):
+    with socket.socket() as client:
+        return client.connect_ex(bound.getsockname()) == 0
+
+
 async def test_a_client_that_is_gone_before_it_is_accepted_ends_nothing(house):
     here = await house()
     for _ in range(20):
