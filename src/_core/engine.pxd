@@ -35,6 +35,7 @@ cdef class Engine:
     cdef public long long kept         # for servers only
     cdef Murmur short                  # requests that wait for a descriptor
     cdef Murmur full                   # requests refused because too many are pending
+    cdef Murmur forlorn                # connections closed because there is no server for them
     cdef set pools                     # weak references to those that were dialled for
     cdef object __weakref__
 

@@ -44,6 +44,8 @@ cdef class Engine:
         self.full = Murmur(loop, log, (
             "%d requests were answered 503, of late to service %s: every server that is up has "
             "core.limits.pendingPerServer requests to answer"))
+        self.forlorn = Murmur(loop, log, (
+            "%d connections were closed, of late one for router %s: no server of service %s is up"))
 
     def __dealloc__(self):
         free(self.out)

@@ -226,6 +226,8 @@ cdef void relay(Connection client, Route route, const Line* ends, bint asks_tls)
     client.arm(0, 0)           # what it had to say in time has been said
     try:
         target = route.balancer.pick()
+        if target is None:
+            client.engine.forlorn.add((route.name, route.balancer.name))
     except Exception as error:
         client.report(error)
         target = None
