@@ -319,6 +319,44 @@ def test_what_is_told_and_taken():
     ]
 
 
+def test_what_does_nothing_on_this_kind_of_entry_point_is_told():
+    configuration, told = read(
+        """
+entryPoints:
+  dns:
+    address: ":53/udp"
+    asDefault: true
+    proxyProtocol: {insecure: true}
+    forwardedHeaders: {insecure: true}
+    http: {sanitizePath: false}
+    Observability: {accessLogs: false}
+    reusePort: true
+    udp: {timeout: 1s}
+    transport:
+      lifeCycle: {graceTimeOut: 1s}
+      keepAliveMaxRequests: 1
+  web:
+    address: ":80"
+    udp: {timeout: 1s}
+    http: {sanitizePath: false}
+  other:
+    address: ":54/udp"
+    transport: {lifeCycle: {graceTimeOut: 1s}}
+"""
+    )
+    assert configuration.entry_points["dns"].udp.timeout == SECOND
+    idle = "warning: has no effect on an entry point for UDP"
+    assert told == [
+        f"s.yml:5:5: entryPoints.dns.asDefault: {idle}",
+        f"s.yml:6:5: entryPoints.dns.proxyProtocol: {idle}",
+        f"s.yml:7:5: entryPoints.dns.forwardedHeaders: {idle}",
+        f"s.yml:8:5: entryPoints.dns.http: {idle}",
+        f"s.yml:9:5: entryPoints.dns.observability: {idle}",
+        f"s.yml:12:5: entryPoints.dns.transport: {idle} but for lifeCycle",
+        "s.yml:17:5: entryPoints.web.udp: warning: has no effect on an entry point for TCP",
+    ]
+
+
 @pytest.mark.parametrize(
     "section",
     [

@@ -74,6 +74,18 @@ def read(text):
     return configuration, [str(each) for each in problems]
 
 
+def test_what_a_transport_has_too_does_nothing_beside_it():
+    service = "{0}: {{loadBalancer: {{{1} terminationDelay: 1, proxyProtocol: {{version: 1}}}}}}".format
+    both = f"{service('a', '')}, {service('b', 'serversTransport: t,')}"
+    configuration, told = read(f"tcp: {{services: {{{both}}}}}")
+    assert set(configuration.tcp.services) == {"a", "b"}
+    assert [each.partition(": ")[2] for each in told] == [
+        f"tcp.services.b.loadBalancer.{option}: warning: has no effect beside serversTransport, "
+        "which has the same option"
+        for option in ("terminationDelay", "proxyProtocol")
+    ]
+
+
 def test_everything_is_read():
     configuration, told = read(WHOLE)
     assert told == []

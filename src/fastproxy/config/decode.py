@@ -252,6 +252,7 @@ def _reader(hint: Any) -> Reader:
 def section_reader(section: type[Section]) -> Reader:
     """Return the reader of a section: mapping -> instance, or REFUSED if anything in it was wrong."""
     checks = section.mistakes is not Section.mistakes
+    has_idle = section.idle is not Section.idle
 
     def read(value: Any, where: Where, findings: Findings) -> Any:
         if type(value) is not dict:
@@ -264,6 +265,8 @@ def section_reader(section: type[Section]) -> Reader:
         made = section(**values)
         if checks:
             _tell_mistakes(made, value, failed, where, findings)
+        if has_idle and not failed:
+            _tell_idle(made, value, where, findings)
         return made if findings.errors == before else REFUSED
 
     return read
@@ -347,3 +350,11 @@ def _tell_mistakes(
         for each in rest:
             here = (here, each, each)
         findings.error(here, message)
+
+
+def _tell_idle(made: Section, value: Mapping[str, Any], where: Where, findings: Findings) -> None:
+    """Warn of written options that do nothing beside the others."""
+    written = {key.lower(): key for key in value}
+    for option, message in made.idle():
+        if option.lower() in written:
+            findings.warning((where, written[option.lower()], option), message, on_key=True)

@@ -56,3 +56,7 @@ class Section(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
         is told twice when it was written and could not be read.
         """
         return iter(())
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Yield (option, message) for options that do nothing beside the others: who writes one is warned."""
+        return iter(())

@@ -225,6 +225,15 @@ class EntryPoint(Section, frozen=True):
         if not self.address:
             yield "address", 'missing; an entry point needs one, such as ":8080"'
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.address and self.is_udp:
+            for option in ("asDefault", "proxyProtocol", "forwardedHeaders", "http", "observability"):
+                yield option, "has no effect on an entry point for UDP"
+            if self.transport != Transport(life_cycle=self.transport.life_cycle):
+                yield "transport", "has no effect on an entry point for UDP but for lifeCycle"
+        elif self.address:
+            yield "udp", "has no effect on an entry point for TCP"
+
 
 # --- providers -------------------------------------------------------------------------------------
 

@@ -175,6 +175,11 @@ class TcpLoadBalancer(Section, frozen=True):
     termination_delay: int | None = None
     """Deprecated, milliseconds: counts where no serversTransport is named."""
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.servers_transport:
+            for option in ("proxyProtocol", "terminationDelay"):
+                yield option, "has no effect beside serversTransport, which has the same option"
+
 
 class WeightedService(Section, frozen=True):
     """`weighted.services[]`: a service, and its share."""
