@@ -74,7 +74,7 @@ class Bench:
                 for number in range(self.options.rounds):
                     say(f"{', '.join(case.name for case in cases_at_once)}: round {number + 1}")
                     for case in cases_at_once:
-                        for kind in self.proxies(case.log):
+                        for kind in in_turn(self.proxies(case.log), number):
                             self.measure(case, running[case.hosts, case.log, kind])
 
     def stream_group(self, group: list[cases.Case]) -> None:
@@ -88,7 +88,7 @@ class Bench:
                         self.load(case, proxy, 1.0)     # warm, not counted
                     for number in range(self.options.rounds):
                         say(f"{case.name}: round {number + 1}")
-                        for proxy in running:
+                        for proxy in in_turn(running, number):
                             self.measure(case, proxy)
 
     def stream_proxy(self, kind: str, load: streams.Stream, ports: dict[str, int]):
@@ -132,6 +132,13 @@ class Bench:
             say(f"{name}: {kind}")
             with self.proxy(kind, backends, 0, is_secure=name == cases.IDLE_TLS) as proxy:
                 found[kind] = idle.bytes_per_connection(proxy, cases.IDLE_CONNECTIONS)
+
+
+def in_turn(proxies: list, number: int) -> list:
+    """Return them in the order of one round: whoever always went first would pay for the pause before it."""
+    first = number % len(proxies)
+    turned = proxies[first:] + proxies[:first]
+    return turned[::-1] if number // len(proxies) % 2 else turned
 
 
 def kind_of(case: cases.Case) -> str:
